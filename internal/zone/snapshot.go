@@ -1,0 +1,79 @@
+package zone
+
+import (
+	"encoding/binary"
+	"math"
+	"net/netip"
+)
+
+// Snapshot is one observation of one device: a packet that it sent, with the
+// features of that moment, the detector's score and the label (paper,
+// section 4.3). It is stored under its SEQ-ID; its hash goes to the ledger.
+type Snapshot struct {
+	Seq    SeqID
+	Time   Time
+	Device MAC // whose behaviour this is
+	Packet uint64
+	SrcMAC MAC        // who really sent it: differs from Device when an address is misused
+	DstMAC MAC        // next hop
+	Src    netip.Addr // invalid when the frame carries neither IP nor ARP
+	Dst    netip.Addr
+	Proto  uint16 // IP protocol number; for frames without IP, the EtherType
+	// SrcPort and DstPort are 0 without ports; for ICMP, DstPort is type<<8|code.
+	SrcPort, DstPort uint16
+	TCPFlags         uint8
+	Length           uint32            // bytes on the wire
+	Features         [Features]float32 // in the order of the N-BaIoT header
+	// Score is the mean squared reconstruction error; NaN when not judged.
+	Score float64
+	Label Label
+}
+
+// snapshotDomain separates snapshot bytes from everything else that is hashed.
+const snapshotDomain = "bellwether/snapshot/1\x00"
+
+// SnapshotBytes is the length of a snapshot's canonical bytes.
+const SnapshotBytes = len(snapshotDomain) + 8 + 8 + 6 + 8 + 6 + 6 + 17 + 17 + 2 + 2 + 2 + 1 + 4 + 4*Features + 8 + 1
+
+// AppendCanonical appends the snapshot's canonical bytes to b: the domain
+// string, then every field in the order of the struct, integers big-endian,
+// floats as IEEE 754 bits (any NaN as the quiet NaN 0x7ff8000000000001),
+// an address as one byte (0, 4 or 6) and 16 bytes.
+func (s *Snapshot) AppendCanonical(b []byte) []byte {
+	be := binary.BigEndian
+	b = append(b, snapshotDomain...)
+	b = be.AppendUint64(b, uint64(s.Seq))
+	b = be.AppendUint64(b, uint64(s.Time))
+	b = append(b, s.Device[:]...)
+	b = be.AppendUint64(b, s.Packet)
+	b = append(b, s.SrcMAC[:]...)
+	b = append(b, s.DstMAC[:]...)
+	b = appendAddr(b, s.Src)
+	b = appendAddr(b, s.Dst)
+	b = be.AppendUint16(b, s.Proto)
+	b = be.AppendUint16(b, s.SrcPort)
+	b = be.AppendUint16(b, s.DstPort)
+	b = append(b, s.TCPFlags)
+	b = be.AppendUint32(b, s.Length)
+	for _, f := range s.Features {
+		b = be.AppendUint32(b, math.Float32bits(f))
+	}
+	score := math.Float64bits(s.Score)
+	if math.IsNaN(s.Score) {
+		score = math.Float64bits(math.NaN())
+	}
+	b = be.AppendUint64(b, score)
+	return append(b, byte(s.Label))
+}
+
+func appendAddr(b []byte, a netip.Addr) []byte {
+	kind := byte(0)
+	var raw [16]byte
+	switch {
+	case a.Is4() || a.Is4In6():
+		kind, raw = 4, a.Unmap().As16()
+	case a.IsValid():
+		kind, raw = 6, a.As16()
+	}
+	return append(append(b, kind), raw[:]...)
+}
