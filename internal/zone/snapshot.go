@@ -1,6 +1,7 @@
 package zone
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"math"
 	"net/netip"
@@ -34,6 +35,12 @@ const snapshotDomain = "bellwether/snapshot/1\x00"
 
 // SnapshotBytes is the length of a snapshot's canonical bytes.
 const SnapshotBytes = len(snapshotDomain) + 8 + 8 + 6 + 8 + 6 + 6 + 17 + 17 + 2 + 2 + 2 + 1 + 4 + 4*Features + 8 + 1
+
+// LeafHash is the RFC 6962 leaf hash of the canonical bytes: SHA-256(0x00 ‖ bytes).
+func (s *Snapshot) LeafHash() Hash {
+	b := append(make([]byte, 0, SnapshotBytes+1), 0)
+	return sha256.Sum256(s.AppendCanonical(b))
+}
 
 // AppendCanonical appends the snapshot's canonical bytes to b: the domain
 // string, then every field in the order of the struct, integers big-endian,

@@ -1,0 +1,65 @@
+package zone
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+)
+
+// The reasons of a verdict.
+const (
+	ReasonScore  = "score"  // the window vote over the detector's scores
+	ReasonSource = "source" // a source address that the device never had
+	ReasonQuiet  = "quiet"  // back to normal for long enough
+)
+
+// Alert is what the Behaviour Monitor says once per episode, when a device
+// turns malicious. It is complete when it is raised and never changes; its
+// digest stands in the verdict transaction. That an episode ended is a later
+// transaction of its own.
+type Alert struct {
+	Zone      Hash           `json:"zone"`
+	Device    MAC            `json:"device"`
+	Name      string         `json:"name"`
+	Since     Time           `json:"since"`  // first flagged snapshot of the vote window, ns since 1970
+	Raised    Time           `json:"raised"` // the snapshot that decided
+	Packet    uint64         `json:"packet"` // its index in the watched input, from 0
+	Reason    string         `json:"reason"` // ReasonScore or ReasonSource
+	Text      string         `json:"text"`   // the reason in words
+	Score     float64        `json:"score"`  // median of the flagged snapshots' scores
+	Threshold float64        `json:"threshold"`
+	Window    int            `json:"window"`  // snapshots that vote
+	Span      int64          `json:"span_ns"` // and how old the oldest of them may be
+	Flagged   int            `json:"flagged"` // how many of them were flagged
+	Model     Hash           `json:"model"`
+	First     SeqID          `json:"first_seq"` // the evidence: the device's snapshots from here
+	Last      SeqID          `json:"last_seq"`  // to here
+	Rows      int            `json:"rows"`
+	Features  []AlertFeature `json:"features"` // those that made the score, largest share first
+}
+
+// AlertFeature is one feature's part in an alert.
+type AlertFeature struct {
+	Name     string  `json:"name"`
+	Observed float64 `json:"observed"` // in the snapshot that decided
+	Low      float64 `json:"low"`      // usual range while learning
+	High     float64 `json:"high"`
+	Share    float64 `json:"share"` // of the flagged snapshots' squared error, 0 to 1
+}
+
+// Canonical gives the alert's canonical bytes: its JSON, in the order of the
+// struct, without white space.
+func (a *Alert) Canonical() ([]byte, error) { return json.Marshal(a) }
+
+// Digest is the SHA-256 of the domain string and the canonical bytes.
+func (a *Alert) Digest() (Hash, error) {
+	b, err := a.Canonical()
+	if err != nil {
+		return Hash{}, fmt.Errorf("alert of %s: %w", a.Device, err)
+	}
+	return sha256.Sum256(append([]byte("bellwether/alert/1\x00"), b...)), nil
+}
+
+// AlertID gives the short name of the alert with the given digest.
+func AlertID(digest Hash) string { return "alert-" + hex.EncodeToString(digest[:6]) }
