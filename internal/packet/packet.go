@@ -1,6 +1,12 @@
 // Package packet decodes a captured frame in place into the few facts that
-// the features and the Behaviour Monitor need. It never allocates, keeps no
-// state and knows no clock.
+// the features and the Behaviour Monitor need.
+//
+// [Decode] reads Ethernet (802.1Q, QinQ, 802.3 with LLC/SNAP), raw IP, BSD
+// loopback and Linux cooked frames down to the ports of TCP, UDP, UDP-Lite,
+// SCTP and DCCP and the type of ICMP. It never allocates, keeps no state, knows
+// no clock and never fails: what it cannot read it leaves unset, and says so in
+// [Packet.Truncated]. It verifies no checksum, reassembles no fragments and
+// looks into no tunnel.
 package packet
 
 import (
@@ -8,10 +14,6 @@ import (
 
 	"bellwether/internal/zone"
 )
-
-// LinkType is the kind of a frame's first header, with the numbers of
-// tcpdump.org/linktypes.html.
-type LinkType uint32
 
 // Kind is what a frame carries above its link layer.
 type Kind uint8
