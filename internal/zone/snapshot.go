@@ -11,23 +11,24 @@ import (
 // features of that moment, the detector's score and the label (paper,
 // section 4.3). It is stored under its SEQ-ID; its hash goes to the ledger.
 type Snapshot struct {
-	Seq    SeqID
-	Time   Time
-	Device MAC // whose behaviour this is
-	Packet uint64
-	SrcMAC MAC        // who really sent it: differs from Device when an address is misused
-	DstMAC MAC        // next hop
-	Src    netip.Addr // invalid when the frame carries neither IP nor ARP
-	Dst    netip.Addr
-	Proto  uint16 // IP protocol number; for frames without IP, the EtherType
+	Seq    SeqID      `json:"seq"`
+	Time   Time       `json:"time"`
+	Device MAC        `json:"device"`  // whose behaviour this is
+	Packet uint64     `json:"packet"`  // index in the input, from 0
+	SrcMAC MAC        `json:"src_mac"` // who really sent it: differs from Device when an address is misused
+	DstMAC MAC        `json:"dst_mac"` // next hop
+	Src    netip.Addr `json:"src"`     // invalid when the frame carries neither IP nor ARP
+	Dst    netip.Addr `json:"dst"`
+	Proto  uint16     `json:"proto"` // IP protocol number; for frames without IP, the EtherType
 	// SrcPort and DstPort are 0 without ports; for ICMP, DstPort is type<<8|code.
-	SrcPort, DstPort uint16
-	TCPFlags         uint8
-	Length           uint32            // bytes on the wire
-	Features         [Features]float32 // in the order of the N-BaIoT header
+	SrcPort  uint16            `json:"src_port"`
+	DstPort  uint16            `json:"dst_port"`
+	TCPFlags uint8             `json:"tcp_flags"`
+	Length   uint32            `json:"length"`   // bytes on the wire
+	Features [Features]float32 `json:"features"` // in the order of the N-BaIoT header
 	// Score is the mean squared reconstruction error; NaN when not judged.
-	Score float64
-	Label Label
+	Score float64 `json:"score"`
+	Label Label   `json:"label"`
 }
 
 // snapshotDomain separates snapshot bytes from everything else that is hashed.

@@ -90,6 +90,20 @@ func (l Label) String() string {
 	return fmt.Sprintf("label(%d)", uint8(l))
 }
 
+// MarshalText gives the label's name.
+func (l Label) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
+
+// UnmarshalText reads a label's name, and nothing else.
+func (l *Label) UnmarshalText(b []byte) error {
+	for _, k := range []Label{Unjudged, Normal, Malicious} {
+		if k.String() == string(b) {
+			*l = k
+			return nil
+		}
+	}
+	return fmt.Errorf("%q is not a label: want unjudged, normal or malicious", b)
+}
+
 // State is where a device stands in its life.
 type State uint8
 
