@@ -28,12 +28,6 @@ const (
 	portICMP                   // ICMP and ICMPv6: all messages share one
 )
 
-// Numbers from the IANA registries of protocol numbers and of EtherTypes.
-const (
-	protoICMP   = 1
-	protoICMPv6 = 58
-)
-
 // The keys hold bytes and 16-bit numbers without padding, so that hashing and
 // comparing them is one sweep over memory.
 type (
@@ -132,7 +126,7 @@ func portsOf(p *packet.Packet) portKind {
 		return portNone
 	case p.HasPorts:
 		return portNumber
-	case p.Proto == protoICMP || p.Proto == protoICMPv6:
+	case p.Proto == packet.ProtoICMP || p.Proto == packet.ProtoICMPv6:
 		return portICMP
 	}
 	return portNone
