@@ -1,0 +1,191 @@
+package contract
+
+import (
+	"crypto/ed25519"
+
+	"bellwether/internal/zone"
+)
+
+// Apply validates a signed transaction against the state and, when everything
+// holds, writes what it leads to: exactly one key, that of its subject. The
+// error is a [*RejectError] when the contract refuses, with nothing written,
+// and else one of the state's own.
+func Apply(s State, raw []byte) (*Signed, error) {
+	tx, err := Parse(raw)
+	if err != nil {
+		return nil, err
+	}
+	if err := tx.Verify(); err != nil {
+		return nil, err
+	}
+	return tx, tx.apply(s)
+}
+
+// Replay is Apply without the check of the signature, for a ledger that builds
+// its state anew from transactions it accepted once.
+func Replay(s State, raw []byte) (*Signed, error) {
+	tx, err := Parse(raw)
+	if err != nil {
+		return nil, err
+	}
+	return tx, tx.apply(s)
+}
+
+func (t *Signed) apply(s State) error {
+	z, created, err := ReadZone(s)
+	if err != nil {
+		return err
+	}
+	if !created {
+		return t.create(s)
+	}
+	if t.Zone != z.ID {
+		return reject(CodeZone, "it is of zone %s, this is %s", t.Zone.Short(), z.ID.Short())
+	}
+	if !t.Key.Equal(ed25519.PublicKey(z.Master[:])) {
+		return reject(CodeAuthority, "key %x is not the zone's master", []byte(t.Key[:4]))
+	}
+	if t.Device == (zone.MAC{}) {
+		return t.applyToZone(s, z)
+	}
+	return t.applyToDevice(s)
+}
+
+// create makes the zone of a ledger that has none.
+func (t *Signed) create(s State) error {
+	b, ok := t.Body.(*ZoneCreated)
+	if !ok {
+		return reject(CodeZone, "%s comes before the zone was created", t.Kind)
+	}
+	if t.Zone != GroupID(b.Master[:], t.Time, b.Name) {
+		return reject(CodeZone, "its zone ID %s does not follow from its content", t.Zone.Short())
+	}
+	if !t.Key.Equal(ed25519.PublicKey(b.Master[:])) {
+		return reject(CodeAuthority, "key %x is not the master it names", []byte(t.Key[:4]))
+	}
+	if err := t.follows(0, zone.HID{}); err != nil {
+		return err
+	}
+	return write(s, zoneKey, ZoneState{ID: t.Zone, Name: b.Name, UseCase: b.UseCase, Master: b.Master, Created: t.Time, N: 1, Newest: t.ID})
+}
+
+// follows holds the transaction's number against its subject's newest.
+func (t *Signed) follows(n uint64, newest zone.HID) error {
+	if t.N == n && t.ID == newest {
+		return reject(CodeDuplicate, "number %d is this very transaction", n)
+	}
+	if t.N-1 != n {
+		return reject(CodeOrder, "it is number %d, the next is %d", t.N, n+1)
+	}
+	return nil
+}
+
+func (t *Signed) applyToZone(s State, z ZoneState) error {
+	if err := t.follows(z.N, z.Newest); err != nil {
+		return err
+	}
+	b, ok := t.Body.(*OperatorAction)
+	if !ok {
+		return reject(CodeTransition, "the zone was created before")
+	}
+	if err := b.silence(&z.SilencedUntil); err != nil {
+		return err
+	}
+	z.N, z.Newest = t.N, t.ID
+	return write(s, zoneKey, z)
+}
+
+func (t *Signed) applyToDevice(s State) error {
+	d, seen, err := ReadDevice(s, t.Device)
+	if err != nil {
+		return err
+	}
+	if err := t.follows(d.N, d.Newest); err != nil {
+		return err
+	}
+	if _, first := t.Body.(*DeviceSeen); first == seen {
+		return reject(CodeTransition, "%s of a device that is %s", t.Kind, d.State)
+	}
+	if err := t.step(&d); err != nil {
+		return err
+	}
+	d.N, d.Newest = t.N, t.ID
+	return write(s, deviceKey(t.Device), d)
+}
+
+// step changes the device as the body says.
+func (t *Signed) step(d *DeviceState) error {
+	switch b := t.Body.(type) {
+	case *DeviceSeen:
+		d.MAC, d.Name, d.FirstSeen = t.Device, b.Name, t.Time
+		d.enter(zone.StateLearning, t.Time)
+		return nil
+	case *DeviceRenamed:
+		d.Name = b.Name
+		return nil
+	case *ModelAccepted:
+		return d.accept(b, t.Time)
+	case *SegmentRecorded:
+		return d.record(b)
+	case *VerdictChanged:
+		return d.judge(b, t.Time)
+	case *OperatorAction:
+		if b.Action == ActionRelearn {
+			return d.relearn(t.Time)
+		}
+		return b.silence(&d.SilencedUntil)
+	}
+	return reject(CodeTransition, "%s is not about a device", t.Kind)
+}
+
+func (d *DeviceState) enter(state zone.State, at zone.Time) { d.State, d.Since = state, at }
+
+func (d *DeviceState) accept(b *ModelAccepted, at zone.Time) error {
+	if d.State != zone.StateLearning {
+		return reject(CodeTransition, "a model for a device that is %s, not learning", d.State)
+	}
+	d.Model, d.Threshold = b.Digest, b.Threshold
+	d.enter(zone.StateWatching, at)
+	return nil
+}
+
+func (d *DeviceState) record(b *SegmentRecorded) error {
+	if b.First <= d.LastSeq {
+		return reject(CodeTransition, "a segment from row %d: recorded up to %d already", b.First, d.LastSeq)
+	}
+	d.LastSeq = b.Last
+	// The sums stay below LastSeq: no row is counted twice.
+	d.Rows += b.Rows
+	d.Normal += b.Normal
+	d.Malicious += b.Malicious
+	return nil
+}
+
+func (d *DeviceState) judge(b *VerdictChanged, at zone.Time) error {
+	if d.State != b.From {
+		return reject(CodeTransition, "a verdict from %s for a device that is %s", b.From, d.State)
+	}
+	if d.Model != b.Model {
+		return reject(CodeTransition, "a verdict of model %s: the device's is %s", b.Model.Short(), d.Model.Short())
+	}
+	d.enter(b.To, at)
+	return nil
+}
+
+func (d *DeviceState) relearn(at zone.Time) error {
+	if d.State == zone.StateLearning {
+		return reject(CodeTransition, "the device is learning already")
+	}
+	d.Model, d.Threshold = zone.Hash{}, 0
+	d.enter(zone.StateLearning, at)
+	return nil
+}
+
+// silence sets or clears the end of a silence.
+func (b *OperatorAction) silence(until *zone.Time) error {
+	if b.Action == ActionUnsilence && *until == 0 {
+		return reject(CodeTransition, "nothing is silenced")
+	}
+	*until = b.Until
+	return nil
+}

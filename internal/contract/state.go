@@ -1,0 +1,164 @@
+package contract
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"bellwether/internal/zone"
+)
+
+// State is the world state that transactions are applied to. Get gives nil for
+// a key that is not there. Keys gives those with the prefix, sorted by their
+// bytes. Apply reads before it writes, and never reads a key it wrote.
+type State interface {
+	Get(key string) ([]byte, error)
+	Put(key string, value []byte) error
+	Keys(prefix string) ([]string, error)
+}
+
+const (
+	zoneKey      = "zone"
+	devicePrefix = "device/"
+)
+
+func deviceKey(mac zone.MAC) string { return devicePrefix + mac.String() }
+
+// ZoneState is what the ledger says of the zone. Its bytes are CBOR like a
+// transaction's.
+type ZoneState struct {
+	ID            zone.Hash `cbor:"1,keyasint"` // the group ID
+	Name          string    `cbor:"2,keyasint"`
+	UseCase       string    `cbor:"3,keyasint"`
+	Master        [32]byte  `cbor:"4,keyasint"`
+	Created       zone.Time `cbor:"5,keyasint"`
+	N             uint64    `cbor:"6,keyasint"` // of the zone's newest transaction
+	Newest        zone.HID  `cbor:"7,keyasint"` // and its H-ID
+	SilencedUntil zone.Time `cbor:"8,keyasint"` // 0: not silenced
+}
+
+// DeviceState is what the ledger says of one device. Its bytes are CBOR like a
+// transaction's.
+type DeviceState struct {
+	MAC           zone.MAC   `cbor:"1,keyasint"`
+	Name          string     `cbor:"2,keyasint"`
+	State         zone.State `cbor:"3,keyasint"`
+	Since         zone.Time  `cbor:"4,keyasint"` // of the transaction that led to State
+	N             uint64     `cbor:"5,keyasint"` // of the device's newest transaction
+	Newest        zone.HID   `cbor:"6,keyasint"` // and its H-ID
+	FirstSeen     zone.Time  `cbor:"7,keyasint"`
+	LastSeq       zone.SeqID `cbor:"8,keyasint"`  // newest row in a recorded segment; 0: none
+	Model         zone.Hash  `cbor:"9,keyasint"`  // zero while learning
+	Threshold     float64    `cbor:"10,keyasint"` // of that model
+	Rows          uint64     `cbor:"11,keyasint"` // in recorded segments
+	Normal        uint64     `cbor:"12,keyasint"`
+	Malicious     uint64     `cbor:"13,keyasint"` // Rows-Normal-Malicious were not judged
+	SilencedUntil zone.Time  `cbor:"14,keyasint"` // 0: not silenced
+}
+
+// ReadZone gives the zone, and whether it was created yet.
+func ReadZone(s State) (ZoneState, bool, error) {
+	var z ZoneState
+	ok, err := read(s, zoneKey, &z)
+	return z, ok, err
+}
+
+// ReadDevice gives a device, and whether it was ever seen.
+func ReadDevice(s State, mac zone.MAC) (DeviceState, bool, error) {
+	var d DeviceState
+	ok, err := read(s, deviceKey(mac), &d)
+	return d, ok, err
+}
+
+// Devices gives every device that was ever seen, by address.
+func Devices(s State) ([]DeviceState, error) {
+	keys, err := s.Keys(devicePrefix)
+	if err != nil {
+		return nil, fmt.Errorf("list devices: %w", err)
+	}
+	devices := make([]DeviceState, len(keys))
+	for i, key := range keys {
+		if _, err := read(s, key, &devices[i]); err != nil {
+			return nil, err
+		}
+	}
+	return devices, nil
+}
+
+func read(s State, key string, v any) (bool, error) {
+	raw, err := s.Get(key)
+	if err != nil {
+		return false, fmt.Errorf("read state %q: %w", key, err)
+	}
+	if raw == nil {
+		return false, nil
+	}
+	if err := decode(raw, v); err != nil {
+		return false, fmt.Errorf("read state %q: %w", key, err)
+	}
+	return true, nil
+}
+
+func write(s State, key string, v any) error {
+	raw, err := encoding.Marshal(v)
+	if err == nil {
+		err = s.Put(key, raw)
+	}
+	if err != nil {
+		return fmt.Errorf("write state %q: %w", key, err)
+	}
+	return nil
+}
+
+const stateDomain = "bellwether/state/1\x00"
+
+// Digest is the SHA-256 of "bellwether/state/1\x00" and, for every key in
+// order, the key's and the value's length (4 bytes each, big-endian) and bytes:
+// length, key, length, value.
+func Digest(s State) (zone.Hash, error) {
+	keys, err := s.Keys("")
+	if err != nil {
+		return zone.Hash{}, fmt.Errorf("digest of the state: %w", err)
+	}
+	b := []byte(stateDomain)
+	for _, key := range keys {
+		value, err := s.Get(key)
+		if err != nil {
+			return zone.Hash{}, fmt.Errorf("digest of the state: %w", err)
+		}
+		b = append(binary.BigEndian.AppendUint32(b, uint32(len(key))), key...)
+		b = append(binary.BigEndian.AppendUint32(b, uint32(len(value))), value...)
+	}
+	return sha256.Sum256(b), nil
+}
+
+// Memory is a State in memory. Its zero value can be read, and to be written it
+// has to be made. It is not safe for concurrent use.
+type Memory map[string][]byte
+
+var _ State = Memory(nil)
+
+// Get gives the value itself; the caller leaves it as it is.
+func (m Memory) Get(key string) ([]byte, error) { return m[key], nil }
+
+// Put keeps a copy of value.
+func (m Memory) Put(key string, value []byte) error {
+	m[key] = bytes.Clone(value)
+	return nil
+}
+
+// Keys sorts all keys with the prefix.
+func (m Memory) Keys(prefix string) ([]string, error) {
+	var keys []string
+	for key := range maps.Keys(m) {
+		if strings.HasPrefix(key, prefix) {
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	return keys, nil
+}
