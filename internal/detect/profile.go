@@ -1,0 +1,108 @@
+package detect
+
+import (
+	"fmt"
+	"math"
+	"net/netip"
+	"slices"
+)
+
+// Bounds of a Profile's lists.
+const (
+	MaxAddresses = 256
+	MaxPorts     = 256
+)
+
+// Profile is what a device was seen to do while it was learned, in plain
+// numbers: it gives reasons in words and says which source addresses are the
+// device's own. The zero value is a device that was seen to do nothing.
+type Profile struct {
+	// Addresses are the source addresses that the device used, sorted.
+	Addresses []netip.Addr `cbor:"addresses"`
+	// Prefixes are the IPv6 /64 networks of its source addresses, sorted.
+	Prefixes []netip.Prefix `cbor:"prefixes"`
+	// Hosts is the number of destination hosts.
+	Hosts int `cbor:"hosts"`
+	// MaxNewHosts is the largest number of hosts first contacted within any
+	// 60 s after the first 10 minutes.
+	MaxNewHosts int `cbor:"max_new_hosts"`
+	// MaxPackets and MaxBytes are the most sent within any 10 s.
+	MaxPackets int   `cbor:"max_packets"`
+	MaxBytes   int64 `cbor:"max_bytes"`
+	// Ports are the destination ports contacted, sorted by protocol and port.
+	Ports []PortUse `cbor:"ports"`
+}
+
+// PortUse is one destination port of a Profile.
+type PortUse struct {
+	_        struct{} `cbor:",toarray"`
+	Proto    uint8    // IP protocol number
+	Port     uint16
+	MaxHosts int // most distinct hosts contacted there within any 60 s
+}
+
+// Compare orders ports by protocol, then number.
+func (p PortUse) Compare(q PortUse) int {
+	return (int(p.Proto)<<16 | int(p.Port)) - (int(q.Proto)<<16 | int(q.Port))
+}
+
+// Validate says what is out of bounds or out of order, if anything is.
+func (p *Profile) Validate() error {
+	if err := p.validateSources(); err != nil {
+		return err
+	}
+	for _, n := range []int{p.Hosts, p.MaxNewHosts, p.MaxPackets} {
+		if n < 0 || n > math.MaxInt32 {
+			return fmt.Errorf("profile: count %d is out of range", n)
+		}
+	}
+	if p.MaxBytes < 0 {
+		return fmt.Errorf("profile: %d bytes", p.MaxBytes)
+	}
+	if len(p.Ports) > MaxPorts {
+		return fmt.Errorf("profile: %d ports, at most %d", len(p.Ports), MaxPorts)
+	}
+	for i, u := range p.Ports {
+		if u.MaxHosts < 0 || u.MaxHosts > math.MaxInt32 || i > 0 && p.Ports[i-1].Compare(u) >= 0 {
+			return fmt.Errorf("profile: port %d of protocol %d is out of order or range", u.Port, u.Proto)
+		}
+	}
+	return nil
+}
+
+func (p *Profile) validateSources() error {
+	if len(p.Addresses) > MaxAddresses || len(p.Prefixes) > MaxAddresses {
+		return fmt.Errorf("profile: %d addresses and %d prefixes, at most %d each",
+			len(p.Addresses), len(p.Prefixes), MaxAddresses)
+	}
+	for i, a := range p.Addresses {
+		if !a.IsValid() || a.Is4In6() || a.Zone() != "" || i > 0 && p.Addresses[i-1].Compare(a) >= 0 {
+			return fmt.Errorf("profile: address %q is invalid or out of order", a)
+		}
+	}
+	for i, x := range p.Prefixes {
+		if !x.Addr().Is6() || x.Addr().Is4In6() || x.Bits() != 64 || x != x.Masked() ||
+			i > 0 && p.Prefixes[i-1].Addr().Compare(x.Addr()) >= 0 {
+			return fmt.Errorf("profile: %q is no IPv6 /64 network or out of order", x)
+		}
+	}
+	return nil
+}
+
+// clone copies the lists; an empty one becomes nil.
+func (p Profile) clone() Profile {
+	p.Addresses = append([]netip.Addr(nil), p.Addresses...)
+	p.Prefixes = append([]netip.Prefix(nil), p.Prefixes...)
+	p.Ports = append([]PortUse(nil), p.Ports...)
+	return p
+}
+
+// Owns reports whether the device used the source address while learning, or
+// an IPv6 address of the same /64 network: those change by design (RFC 8981).
+func (p *Profile) Owns(a netip.Addr) bool {
+	a = a.Unmap().WithZone("")
+	if _, found := slices.BinarySearchFunc(p.Addresses, a, netip.Addr.Compare); found {
+		return true
+	}
+	return slices.ContainsFunc(p.Prefixes, func(x netip.Prefix) bool { return x.Contains(a) })
+}
