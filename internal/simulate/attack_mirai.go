@@ -1,0 +1,177 @@
+package simulate
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"time"
+
+	"bellwether/internal/packet"
+	"bellwether/internal/zone"
+)
+
+// The shapes in this file are those that analyses of the published Mirai source
+// describe: Antonakakis et al., Understanding the Mirai Botnet, USENIX Security
+// 2017 (sections 3 and 5), and the files bot/scanner.c and bot/attack_*.c of
+// the publication of 30 September 2016. Numbers that a bot master may choose
+// have the values that the source takes when he does not.
+
+// miraiScan: from one raw socket with a source port (of at least 1024) and a
+// window chosen once, 160 SYNs whenever the second changes; every tenth to port
+// 2323, the others to 23; no TCP options; the sequence number is the
+// destination address. A host that answers gets a reset from the device's
+// kernel, which knows of no connection, and then a login over a real one.
+func (a *assault) miraiScan() habit {
+	port, window := uint16(a.r.between(1024, 65535)), a.r.uint16()
+	sent := 0
+	return a.bursts(func(now zone.Time) {
+		to, dst := a.miraiTarget(), uint16(23)
+		if sent%10 == 0 {
+			dst = 2323
+		}
+		sent++
+		f := a.single(protoTCP, netip.AddrFrom4(to), dst)
+		f.fragment = true
+		f.near.port, f.near.window, f.near.seq = port, window, binary.BigEndian.Uint32(to[:])
+		if answer := a.probe(now, f); answer > 0 {
+			r := a.single(protoTCP, netip.AddrFrom4(to), dst)
+			r.near.port, r.near.seq, r.near.window = port, binary.BigEndian.Uint32(to[:])+1, 0
+			a.shoot(now.Add(answer+2*time.Millisecond), r, rst, 0, nil)
+			a.login(now.Add(answer+time.Second), netip.AddrFrom4(to), dst, answer)
+		}
+	})
+}
+
+// miraiTarget draws an address outside the scanner's list of exclusions: what is
+// not public, and networks of General Electric, Hewlett-Packard, the US postal
+// service and the US Department of Defense.
+func (a *assault) miraiTarget() [4]byte {
+	for {
+		ip := a.r.addr4().As4()
+		switch ip[0] {
+		case 3, 15, 16, 56, 6, 7, 11, 21, 22, 26, 28, 29, 30, 33, 55, 214, 215:
+			continue
+		}
+		if isPublic(ip) {
+			return ip
+		}
+	}
+}
+
+// miraiSYN: random ports and sequence numbers, and the options of a Linux SYN
+// whose segment size and timestamp were drawn once.
+func (a *assault) miraiSYN() habit { return a.synFlood(func() netip.Addr { return a.IP }) }
+
+func (a *assault) synFlood(source func() netip.Addr) habit {
+	mss, stamp := uint16(a.r.between(1400, 1415)), a.r.uint32()
+	return a.paced(func(now zone.Time) {
+		f := a.single(protoTCP, a.victim(), a.r.uint16())
+		f.style, f.mss, f.near.stamp = stamped, mss, stamp
+		f.near.ip, f.near.window = source(), 0
+		a.shoot(now, f, syn, 0, nil)
+	})
+}
+
+// miraiACK: random ports, sequence and acknowledgement numbers, one window, 512
+// random bytes.
+func (a *assault) miraiACK() habit {
+	window := a.r.uint16()
+	return a.paced(func(now zone.Time) {
+		f := a.single(protoTCP, a.victim(), a.r.uint16())
+		f.fragment, f.near.window = true, window
+		a.shoot(now, f, ack, 512, nil)
+	})
+}
+
+// miraiUDP: random ports, 512 random bytes.
+func (a *assault) miraiUDP() habit {
+	return a.paced(func(now zone.Time) {
+		f := a.single(protoUDP, a.victim(), a.r.uint16())
+		f.fragment = true
+		a.shoot(now, f, 0, 512, nil)
+	})
+}
+
+// miraiUDPPlain: the variant with fewer options and more packets, an ordinary
+// socket connected to one random port.
+func (a *assault) miraiUDPPlain() habit {
+	from, to := a.r.uint16(), a.r.uint16()
+	return a.paced(func(now zone.Time) {
+		f := a.single(protoUDP, a.victim(), to)
+		f.near.port = from
+		a.shoot(now, f, 0, 512, nil)
+	})
+}
+
+// miraiGREIP: GRE around an IPv4 packet from one random address to another
+// random one each time, with 512 random bytes of UDP.
+func (a *assault) miraiGREIP() habit {
+	from := a.r.addr4()
+	return a.paced(func(now zone.Time) {
+		to := a.r.addr4()
+		b := make([]byte, 4, 4+20+8+512)
+		binary.BigEndian.PutUint16(b[2:], packet.EtherTypeIPv4)
+		b = appendIPv4(b, from, to, protoUDP, 64, a.r.uint16(), true)
+		b = binary.BigEndian.AppendUint32(b, a.r.uint32()) // both ports
+		b = append(b, 0, 0, 0, 0)
+		payload := len(b)
+		b = b[:payload+512]
+		a.noise.fill(b[payload:])
+		closeUpper(closeIPv4(b[4:]), from, to, protoUDP)
+		a.shoot(now, a.single(protoGRE, a.victim(), 0), 0, 0, b)
+	})
+}
+
+// miraiDNS: look-ups of twelve random letters under the victim's domain, sent to
+// the device's resolver, or to one of four public ones where it knows none. The
+// resolver soon answers only some of them.
+func (a *assault) miraiDNS() habit {
+	resolver := a.Target
+	if !resolver.IsValid() {
+		public := [][4]byte{{8, 8, 8, 8}, {74, 82, 42, 42}, {64, 6, 64, 6}, {4, 2, 2, 2}}
+		resolver = netip.AddrFrom4(public[a.r.below(len(public))])
+	}
+	return a.paced(func(now zone.Time) {
+		name := string(a.r.letters(nil, 12)) + ".victim.example"
+		f, id := a.single(protoUDP, resolver, 53), a.r.uint16()
+		f.fragment = true
+		body := appendQuestion(nil, id, flagsQuery, name, typeA)
+		answered := a.r.chance(0.3)
+		a.e.packet(now, segment{flow: f, up: true, size: len(body), body: body, last: !answered})
+		if answered {
+			answer := appendQuestion(nil, id, flagsNXDomain, name, typeA)
+			late := a.r.span(15*time.Millisecond, 400*time.Millisecond)
+			a.e.packet(now.Add(late), segment{flow: f, size: len(answer), body: answer, last: true})
+		}
+	})
+}
+
+// miraiVSE: the query that game servers on port 27015 answer at length.
+func (a *assault) miraiVSE() habit {
+	query := []byte("\xff\xff\xff\xffTSource Engine Query\x00")
+	return a.paced(func(now zone.Time) {
+		f := a.single(protoUDP, a.victim(), 27015)
+		f.fragment = true
+		a.shoot(now, f, 0, 0, query)
+	})
+}
+
+// miraiHTTP: GET requests over connections that are made anew when the server
+// closes them. The rate counts requests, up to ten on each connection.
+func (a *assault) miraiHTTP() habit {
+	request := []byte("GET / HTTP/1.1\r\nUser-Agent: Mozilla/5.0 (Windows NT 10.0; WOW64)\r\nHost: victim.example\r\nConnection: keep-alive\r\n\r\n")
+	var f *flow
+	left := 0
+	return a.paced(func(now zone.Time) {
+		if left == 0 {
+			t := a.connection(now, a.victim(), 80, 24*time.Millisecond)
+			t.open()
+			f, left = t.f, a.r.between(1, 10)
+		}
+		left--
+		t := talk{e: a.e, r: a.r, f: f, at: max(now, f.busy.Add(time.Millisecond)), rtt: 24 * time.Millisecond}
+		t.exchange(true, 0, a.r.between(300, 1900), opaque, request, []byte("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n"))
+		if left == 0 {
+			t.shut(false)
+		}
+	})
+}
