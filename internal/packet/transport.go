@@ -49,13 +49,19 @@ func (p *Packet) ported(b []byte, n int) bool {
 	return p.sized(b, n)
 }
 
-// tcp reads a TCP header (RFC 9293, section 3.1).
+// tcp reads a TCP header (RFC 9293, section 3.1). Sequence number and flags are
+// set even where the rest of the header is cut off.
 func (p *Packet) tcp(b []byte) {
-	if !p.ported(b, 20) {
+	whole := p.ported(b, 20)
+	if len(b) >= 8 {
+		p.TCPSeq = binary.BigEndian.Uint32(b[4:])
+	}
+	if len(b) >= 14 {
+		p.TCPFlags = b[13]
+	}
+	if !whole {
 		return
 	}
-	p.TCPSeq = binary.BigEndian.Uint32(b[4:])
-	p.TCPFlags = b[13]
 	header := int(b[12]>>4) * 4
 	if header < 20 {
 		p.cut(nil)
