@@ -12,13 +12,19 @@ import (
 	"bellwether/internal/zone"
 )
 
-// State is the world state that transactions are applied to. Get gives nil for
-// a key that is not there. Keys gives those with the prefix, sorted by their
-// bytes. Apply reads before it writes, and never reads a key it wrote.
-type State interface {
+// Reader reads the world state. Get gives nil for a key that is not there, and
+// the caller leaves the value as it is. Keys gives those with the prefix, sorted
+// by their bytes.
+type Reader interface {
 	Get(key string) ([]byte, error)
-	Put(key string, value []byte) error
 	Keys(prefix string) ([]string, error)
+}
+
+// State is the world state that transactions are applied to. Apply reads
+// before it writes, and never reads a key it wrote.
+type State interface {
+	Reader
+	Put(key string, value []byte) error
 }
 
 const (
@@ -61,21 +67,21 @@ type DeviceState struct {
 }
 
 // ReadZone gives the zone, and whether it was created yet.
-func ReadZone(s State) (ZoneState, bool, error) {
+func ReadZone(s Reader) (ZoneState, bool, error) {
 	var z ZoneState
 	ok, err := read(s, zoneKey, &z)
 	return z, ok, err
 }
 
 // ReadDevice gives a device, and whether it was ever seen.
-func ReadDevice(s State, mac zone.MAC) (DeviceState, bool, error) {
+func ReadDevice(s Reader, mac zone.MAC) (DeviceState, bool, error) {
 	var d DeviceState
 	ok, err := read(s, deviceKey(mac), &d)
 	return d, ok, err
 }
 
 // Devices gives every device that was ever seen, by address.
-func Devices(s State) ([]DeviceState, error) {
+func Devices(s Reader) ([]DeviceState, error) {
 	keys, err := s.Keys(devicePrefix)
 	if err != nil {
 		return nil, fmt.Errorf("list devices: %w", err)
@@ -89,7 +95,7 @@ func Devices(s State) ([]DeviceState, error) {
 	return devices, nil
 }
 
-func read(s State, key string, v any) (bool, error) {
+func read(s Reader, key string, v any) (bool, error) {
 	raw, err := s.Get(key)
 	if err != nil {
 		return false, fmt.Errorf("read state %q: %w", key, err)
@@ -119,7 +125,7 @@ const stateDomain = "bellwether/state/1\x00"
 // Digest is the SHA-256 of "bellwether/state/1\x00" and, for every key in
 // order, the key's and the value's length (4 bytes each, big-endian) and bytes:
 // length, key, length, value.
-func Digest(s State) (zone.Hash, error) {
+func Digest(s Reader) (zone.Hash, error) {
 	keys, err := s.Keys("")
 	if err != nil {
 		return zone.Hash{}, fmt.Errorf("digest of the state: %w", err)
