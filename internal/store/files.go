@@ -1,0 +1,118 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+const temporary = ".tmp"
+
+// listing is what lies in the store's directory.
+type listing struct {
+	segments  map[uint64]bool
+	temporary []string // leftovers of a write that did not finish
+	unknown   []string
+}
+
+func (s *Store) files() (*listing, error) {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return nil, err
+	}
+	l := &listing{segments: map[uint64]bool{}}
+	for _, e := range entries {
+		name := e.Name()
+		n, isSegment := segmentNumber(strings.TrimSuffix(name, temporary))
+		switch {
+		case name == manifestFile:
+		case !isSegment || !e.Type().IsRegular():
+			l.unknown = append(l.unknown, name)
+		case strings.HasSuffix(name, temporary):
+			l.temporary = append(l.temporary, name)
+		default:
+			l.segments[n] = true
+		}
+	}
+	return l, nil
+}
+
+func segmentNumber(name string) (n uint64, ok bool) {
+	_, err := fmt.Sscanf(name, "segment-%d.parquet", &n)
+	return n, err == nil && n > 0 && segmentFile(n) == name
+}
+
+// sweep removes what a crash left unfinished: nothing of it was acknowledged.
+// A segment further on than the next one was, so then the manifest is short of
+// records and nothing is removed.
+func (s *Store) sweep() error {
+	l, err := s.files()
+	if err != nil {
+		return err
+	}
+	next := uint64(len(s.index.segments)) + 1
+	doomed := l.temporary
+	for n := range l.segments {
+		switch {
+		case n > next:
+			s.damage = fmt.Errorf("the manifest ends at segment %d, but there is %s: it has lost records; restore it from a copy", next-1, segmentFile(n))
+			return nil
+		case n == next || s.index.segments[n-1].Removed:
+			doomed = append(doomed, segmentFile(n))
+		}
+	}
+	s.swept = len(doomed)
+	return s.discard(doomed)
+}
+
+// discard removes files for good. One that is gone already is no error.
+func (s *Store) discard(names []string) error {
+	for _, name := range names {
+		if err := os.Remove(filepath.Join(s.dir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	return syncDir(s.dir)
+}
+
+// create writes a file that is whole and durable on return, or not there.
+//
+// A crash leaves a temporary file until the rename, and after it a file that
+// the manifest does not name; sweep removes either.
+func (s *Store) create(name string, b []byte) error {
+	path := filepath.Join(s.dir, name)
+	if err := writeSync(path+temporary, b); err != nil {
+		os.Remove(path + temporary)
+		return err
+	}
+	if err := os.Rename(path+temporary, path); err != nil {
+		os.Remove(path + temporary)
+		return err
+	}
+	return syncDir(s.dir)
+}
+
+func writeSync(path string, b []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
