@@ -48,7 +48,7 @@ func exp2Neg(y float64) float64 {
 	if y > 1021 {
 		return 0
 	}
-	k := int32(y*float64(steps) + 0.5)
+	k := int32(float64(y*float64(steps)) + 0.5)
 	r := float64(k)/float64(steps) - y // in [-1/64, 1/64], exact
 	whole, part := k/int32(steps), k%int32(steps)
 	scale := math.Float64frombits(uint64(1023-whole) << 52)

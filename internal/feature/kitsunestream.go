@@ -66,9 +66,9 @@ func (s *kitsuneStream) decay(t float64) {
 	s.last = t
 	for i, rate := range kitsuneRates() {
 		f := exp2Neg(rate * dt)
-		s.w[i] *= f
-		s.s1[i] *= f
-		s.s2[i] *= f
+		s.w[i] = float64(s.w[i] * f)
+		s.s1[i] = float64(s.s1[i] * f)
+		s.s2[i] = float64(s.s2[i] * f)
 	}
 }
 
@@ -136,8 +136,8 @@ func (l *kitsuneLink) decay(t float64) {
 	l.last = t
 	for i, rate := range kitsuneRates() {
 		f := exp2Neg(rate * dt)
-		l.w[i] *= f
-		l.c[i] *= f
+		l.w[i] = float64(l.w[i] * f)
+		l.c[i] = float64(l.c[i] * f)
 	}
 }
 

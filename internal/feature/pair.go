@@ -56,23 +56,25 @@ func (p *pair) absorb(s side, t zone.Time, v float64) (uint64, factors) {
 	f := decay(ns)
 	own.absorb(&f, v)
 	p.decay(t)
-	p.correlate(s.own(), v)
-	if again {
-		p.correlate(s.own(), v)
-	}
+	p.correlate(s.own(), v, again)
 	return ns, f
 }
 
-// correlate runs the step on c and w for the packet of length v that stream own
-// has just absorbed. The opposite residual stays 0 for a stream that is its own
-// opposite.
-func (p *pair) correlate(own int, v float64) {
+// correlate runs the step on c and w, once or again, for the packet of length v
+// that stream own has just absorbed. The opposite residual stays 0 for a stream
+// that is its own opposite.
+func (p *pair) correlate(own int, v float64, again bool) {
 	stream, opposite := &p.streams[own], &p.residuals[1-own]
 	for i := range p.c {
 		r := v - stream.s1[i]/stream.w[i]
 		p.residuals[own][i] = r
-		p.c[i] += float64(r * opposite[i])
+		product := float64(r * opposite[i])
+		p.c[i] += product
 		p.w[i]++
+		if again {
+			p.c[i] += product
+			p.w[i]++
+		}
 	}
 }
 
@@ -85,8 +87,8 @@ func (p *pair) decay(t zone.Time) {
 	p.last = t
 	f := decay(ns)
 	for i, k := range f {
-		p.c[i] *= k
-		p.w[i] *= k
+		p.c[i] = float64(p.c[i] * k)
+		p.w[i] = float64(p.w[i] * k)
 	}
 }
 
