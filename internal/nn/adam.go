@@ -24,8 +24,8 @@ func newAdam(params int, rate float32) *adam {
 
 // step moves params against the gradient.
 func (a *adam) step(params, grad []float32) {
-	a.decay1 *= adamBeta1
-	a.decay2 *= adamBeta2
+	a.decay1 = float64(a.decay1 * adamBeta1)
+	a.decay2 = float64(a.decay2 * adamBeta2)
 	bias1 := float32(1 / (1 - a.decay1))
 	bias2 := float32(1 / (1 - a.decay2))
 	mean, square := a.mean[:len(params)], a.square[:len(params)]

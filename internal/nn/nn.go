@@ -6,8 +6,9 @@
 // scoring run the same code, so they see the same function.
 //
 // Results are bit-identical on every architecture: each product is rounded
-// before it is added, and every sum runs in one documented order. An output
-// row depends on its own input row alone, never on the batch around it.
+// by a conversion before it is added, which keeps the compiler from fusing the
+// two, and every sum runs in one documented order. An output row depends on its
+// own input row alone, never on the batch around it.
 //
 // The package has no clock, does no input or output, starts no goroutine and
 // knows nothing of traffic. Misuse of shapes panics, as in any pure maths.

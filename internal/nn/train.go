@@ -68,7 +68,7 @@ func (t *Trainer) outputError(out, want []float32) float64 {
 	sum, scale := 0.0, 2/float32(len(out))
 	for i, v := range out {
 		d := v - want[i]
-		t.delta[i] = scale * d
+		t.delta[i] = float32(scale * d)
 		sum += float64(float64(d) * float64(d))
 	}
 	return sum / float64(len(out))
@@ -81,7 +81,7 @@ func (t *Trainer) backward(i int, input []float32, rows int) {
 	delta := t.delta[:rows*l.out]
 	if !l.linear {
 		for j, a := range t.pass.acts[i][:len(delta)] {
-			delta[j] *= 1 - float32(a*a)
+			delta[j] = float32(delta[j] * (1 - float32(a*a)))
 		}
 	}
 	for r := range rows {
