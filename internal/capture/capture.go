@@ -155,8 +155,8 @@ func (f *File) Next(fr *Frame) error {
 // located completes a DamageError with the file's name and compression, or
 // replaces it where it was the file itself that could not be read.
 func (f *File) located(err error) error {
-	var damage *DamageError
-	if !errors.As(err, &damage) {
+	damage, ok := err.(*DamageError)
+	if !ok {
 		return err
 	}
 	if damage.Err != nil && f.raw.err != nil {

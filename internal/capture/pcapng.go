@@ -46,18 +46,21 @@ type ngInterface struct {
 // can be read. Damage met there is left for next.
 func newPcapng(src *source, name string) (*pcapng, error) {
 	p := &pcapng{src: src}
-	b, kind, err := p.block()
-	if err != nil {
-		return nil, err
-	}
-	for err == nil && !isFrame(kind) {
-		if err = p.administer(kind, b); err != nil {
+	for p.err == nil {
+		b, kind, err := p.block()
+		if err == nil && isFrame(kind) {
 			break
 		}
-		p.src.take(len(b))
-		b, kind, err = p.block()
+		if err == nil {
+			err = p.administer(kind, b)
+		}
+		if p.err = err; err == nil {
+			p.src.take(len(b))
+		}
 	}
-	p.err = err
+	if p.src.off == 0 {
+		return nil, p.err // not even the section header is right
+	}
 	for i := range p.ifaces {
 		if p.ifaces[i].link.Supported() {
 			return p, nil
