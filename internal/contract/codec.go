@@ -52,7 +52,9 @@ var (
 )
 
 func mustEncoding() cbor.EncMode {
-	m, err := cbor.CoreDetEncOptions().EncMode()
+	o := cbor.CoreDetEncOptions()
+	o.NilContainers = cbor.NilContainerAsEmpty // so that a null is never canonical
+	m, err := o.EncMode()
 	if err != nil {
 		panic(err) // the options are constants
 	}

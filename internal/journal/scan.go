@@ -45,10 +45,11 @@ func (e *TornError) Error() string {
 }
 
 // Scan reads a journal from its first record to the end it has at that moment,
-// and changes nothing. In place of a damaged record it yields a [*DamageError];
-// a loop that goes on then gets the next record that can be recognised, so that
-// one pass lists all damage. An unfinished end is a [*TornError] and the last
-// yield, as is any other error. Each payload is the loop's to keep.
+// and changes nothing. For a damaged record it yields a [*DamageError], with what
+// stands in the payload's place if the header is sound; a loop that goes on then
+// gets the next record that can be recognised, so that one pass lists all damage.
+// An unfinished end is a [*TornError] and the last yield, as is any other error.
+// Each payload is the loop's to keep.
 func Scan(path, kind string) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		f, err := os.Open(path)
@@ -168,13 +169,12 @@ func (s *scanner) body(length int) (Record, error) {
 	if err := s.readAt(raw, s.off); err != nil {
 		return Record{}, err
 	}
+	rec := Record{Number: int(s.rec), Offset: s.off, Payload: raw[headerBytes : headerBytes+length : headerBytes+length]}
 	next := s.off + int64(len(raw))
-	payload, reason := parseFrame(raw, s.rec)
-	if reason != "" {
+	if !payloadSound(raw) {
 		s.past = next
-		return Record{}, s.damage(reason)
+		return rec, s.damage(payloadDamaged)
 	}
-	rec := Record{Number: int(s.rec), Offset: s.off, Payload: payload}
 	s.off, s.rec = next, s.rec+1
 	return rec, nil
 }

@@ -50,6 +50,11 @@ func InclusionPath(leafHashes []zone.Hash, index uint64) [][]byte {
 // VerifyInclusion checks an inclusion proof of the leaf at index in a tree of
 // that size.
 func VerifyInclusion(root zone.Hash, index, size uint64, leaf zone.Hash, path [][]byte) error {
+	for _, h := range path {
+		if len(h) != len(zone.Hash{}) {
+			return fmt.Errorf("a hash of %d bytes in the inclusion proof", len(h))
+		}
+	}
 	return proof.VerifyInclusion(rfc6962.DefaultHasher, index, size, leaf[:], path, root[:])
 }
 

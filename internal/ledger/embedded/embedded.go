@@ -1,0 +1,203 @@
+// Package embedded is a ledger in a directory of one machine: a chain of blocks
+// in an append-only journal, each block signed by the zone's master, with the
+// contract's state folded from it in memory.
+//
+// # Why a journal and not a key-value store
+//
+// In a journal every byte of the file is covered by a checksum and, through the
+// headers, by a signature: there are no free pages, no stale copies and no index
+// in which a change could go unnoticed, so "verified" can mean every byte. After
+// a crash there is one thing to repair, an unfinished last block. A commit is
+// one write and one fdatasync, which no store can undercut. Nothing is looked up
+// by a random hash: each stored row keeps the block and index of its
+// transaction. What a store would give, the state by key, is as small as the
+// zone has devices, and is kept in memory.
+//
+// The price is that opening reads the chain from block 0. Signatures are not
+// checked again then, but links, Merkle roots, the contract's rules and the
+// digest of the state are; [Verify] checks all.
+//
+// # When a block closes
+//
+// When it holds [Options].BlockTxs transactions; before a transaction that is
+// BlockAge or more newer than the block's first; at Commit; at [Ledger.Tick].
+// Age is measured in the transactions' own time, so the same transactions and
+// commits, signed with the same key, give the same file, byte for byte.
+//
+// # Limits
+//
+// One process uses a directory at a time; keeping others out is the caller's.
+// A file cut exactly behind a block is a shorter ledger and looks like one: only
+// a checkpoint that somebody else holds shows that there was more.
+//
+// # Format
+//
+// The file blocks.log is a journal of kind "blocks": record n holds the
+// canonical bytes of block n. See packages journal, ledger and contract.
+package embedded
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"bellwether/internal/contract"
+	"bellwether/internal/journal"
+	"bellwether/internal/ledger"
+	"bellwether/internal/zone"
+)
+
+const (
+	fileName = "blocks.log"
+	kind     = "blocks"
+)
+
+// Options says when a block closes. The zero value means the defaults.
+type Options struct {
+	// BlockTxs is how many transactions close a block. 0 means 100; at most
+	// ledger.MaxBlockTxs.
+	BlockTxs int
+	// BlockAge closes a block before a transaction this much newer than its
+	// first. 0 means 10 s; less than 0 means that age never closes one.
+	BlockAge time.Duration
+}
+
+func (o *Options) fill() error {
+	if o.BlockTxs == 0 {
+		o.BlockTxs = 100
+	}
+	if o.BlockTxs < 0 || o.BlockTxs > ledger.MaxBlockTxs {
+		return fmt.Errorf("blocks of %d transactions: want 1 to %d", o.BlockTxs, ledger.MaxBlockTxs)
+	}
+	if o.BlockAge == 0 {
+		o.BlockAge = 10 * time.Second
+	}
+	return nil
+}
+
+// Ledger is an open ledger. Make one with Open.
+type Ledger struct {
+	signer  crypto.Signer
+	o       Options
+	journal *journal.Journal
+
+	mu      sync.RWMutex // guards what follows
+	state   contract.Memory
+	chain   ledger.Chain
+	head    []byte // the newest block's checkpoint
+	pending pending
+	failed  error // why nothing can be written any more
+}
+
+var _ ledger.Ledger = (*Ledger)(nil)
+
+// Open opens the ledger in dir, and makes an empty one if there is none. The
+// signer is the zone's master key (Ed25519); it signs the blocks.
+//
+// A block that a crash left unfinished is cut off: it was never committed.
+// Damage is an error that wraps [*journal.DamageError], and changes nothing.
+func Open(dir string, signer crypto.Signer, o Options) (*Ledger, error) {
+	if err := o.fill(); err != nil {
+		return nil, fmt.Errorf("open ledger: %w", err)
+	}
+	if _, ok := signer.Public().(ed25519.PublicKey); !ok {
+		return nil, fmt.Errorf("open ledger: the key is a %T, not Ed25519", signer.Public())
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("open ledger: %w", err)
+	}
+	l := &Ledger{signer: signer, o: o, state: contract.Memory{}}
+	f := fold{state: l.state, chain: &l.chain}
+	j, err := journal.Open(filepath.Join(dir, fileName), kind, f.add)
+	if err != nil {
+		return nil, fmt.Errorf("open ledger: %w", err)
+	}
+	if err := f.finish(signer.Public().(ed25519.PublicKey)); err != nil {
+		j.Close()
+		return nil, fmt.Errorf("open ledger in %s: %w", dir, err)
+	}
+	l.journal, l.head = j, f.head()
+	return l, nil
+}
+
+// fold builds state and chain from blocks.
+type fold struct {
+	state  contract.Memory
+	chain  *ledger.Chain
+	newest *ledger.Block
+}
+
+func (f *fold) add(_ int, payload []byte) error {
+	b, err := ledger.ParseBlock(payload)
+	if err != nil {
+		return err
+	}
+	if err := f.chain.Follow(b); err != nil {
+		return err
+	}
+	for i, raw := range b.Txs {
+		if _, err := contract.Replay(f.state, raw); err != nil {
+			return fmt.Errorf("transaction %d: %w", i, err)
+		}
+	}
+	f.newest = b
+	return nil
+}
+
+// finish holds the outcome against the newest block: its state, its signature
+// and its checkpoint, which together stand for the whole chain.
+func (f *fold) finish(pub ed25519.PublicKey) error {
+	if f.newest == nil {
+		return nil
+	}
+	h := &f.newest.Header
+	if err := h.Verify(pub, f.newest.Signature); err != nil {
+		return fmt.Errorf("block %d: %w; is this the key of another zone?", h.Number, err)
+	}
+	digest, err := contract.Digest(f.state)
+	if err != nil {
+		return err
+	}
+	if digest != h.State {
+		return fmt.Errorf("block %d: its state is %s, applying the transactions gives %s", h.Number, h.State.Short(), digest.Short())
+	}
+	return checkHead(f.newest, f.chain.Root(), pub)
+}
+
+// checkHead holds a block's checkpoint against the root of the headers.
+func checkHead(b *ledger.Block, root zone.Hash, pub ed25519.PublicKey) error {
+	head, err := ledger.ParseCheckpoint(b.Checkpoint, b.Header.Zone, pub)
+	if err != nil {
+		return fmt.Errorf("block %d: %w", b.Header.Number, err)
+	}
+	if head.Size != b.Header.Number+1 || head.Root != root {
+		return fmt.Errorf("block %d: its checkpoint is of %d headers with root %s; they have %s", b.Header.Number, head.Size, head.Root.Short(), root.Short())
+	}
+	return nil
+}
+
+func (f *fold) head() []byte {
+	if f.newest == nil {
+		return nil
+	}
+	return bytes.Clone(f.newest.Checkpoint)
+}
+
+// Torn is how many bytes of an unfinished block Open cut off.
+func (l *Ledger) Torn() int64 { return l.journal.Torn() }
+
+// Close closes the file. What was not committed is not on the ledger.
+func (l *Ledger) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.failed = errClosed
+	return l.journal.Close()
+}
+
+var errClosed = errors.New("the ledger is closed")
