@@ -28,7 +28,7 @@ const (
 type Options struct {
 	// LearningRate of Adam, 0 is 0.001, at most 1.
 	LearningRate float64 `cbor:"learning_rate"`
-	// Epochs is the most passes over TDS, 0 is 100, at most 10,000.
+	// Epochs is the most passes over TDS, 0 is 30, at most 10,000.
 	Epochs int `cbor:"epochs"`
 	// Work is the most row-epochs (rows of TDS times passes), so that a
 	// training ends in time on a small machine. 0 is 600,000. At least one
@@ -50,10 +50,11 @@ type Options struct {
 	// OptShare is the share of rows, the latest ones, that are OptDS, between
 	// 0 and 1; 0 is 0.4.
 	OptShare float64 `cbor:"opt_share"`
-	// SharedOptDS lets all of OptDS both stop the training and set the
-	// threshold, as the paper does.
-	SharedOptDS bool `cbor:"shared_opt_ds"`
-	// MinWindow and MaxWindow bound the size of the vote, in rows; 0 is 40 and
+	// SplitOptDS lets the earlier half of OptDS stop the training and the
+	// later half alone set threshold and window, instead of all of OptDS doing
+	// both. Only then has no choice seen the rows that Conformal judges by.
+	SplitOptDS bool `cbor:"split_opt_ds"`
+	// MinWindow and MaxWindow bound the size of the vote, in rows; 0 is 60 and
 	// 250, at most 10,000. The same value in both fixes it.
 	MinWindow int `cbor:"min_window"`
 	MaxWindow int `cbor:"max_window"`
@@ -108,14 +109,14 @@ func (r Rule) known() bool { return r == Eq1 || r == Max || r == Conformal || r 
 
 func (o Options) withDefaults() Options {
 	orElse(&o.LearningRate, 0.001)
-	orElse(&o.Epochs, 100)
+	orElse(&o.Epochs, 30)
 	orElse(&o.Work, 600_000)
 	orElse(&o.Batch, 32)
 	orElse(&o.Patience, 10)
 	orElse(&o.Rule, Max)
 	orElse(&o.Alpha, 0.001)
 	orElse(&o.OptShare, 0.4)
-	orElse(&o.MinWindow, 40)
+	orElse(&o.MinWindow, 60)
 	orElse(&o.MaxWindow, max(250, o.MinWindow))
 	orElse(&o.Span, 60*time.Second)
 	orElse(&o.MinRows, 200)

@@ -23,8 +23,8 @@ type Profile struct {
 	Prefixes []netip.Prefix `cbor:"prefixes"`
 	// Hosts is the number of destination hosts.
 	Hosts int `cbor:"hosts"`
-	// MaxNewHosts is the largest number of hosts first contacted within any
-	// 60 s after the first 10 minutes.
+	// MaxNewHosts is the largest number of different hosts contacted within any
+	// 60 s.
 	MaxNewHosts int `cbor:"max_new_hosts"`
 	// MaxPackets and MaxBytes are the most sent within any 10 s.
 	MaxPackets int   `cbor:"max_packets"`
@@ -36,7 +36,7 @@ type Profile struct {
 // PortUse is one destination port of a Profile.
 type PortUse struct {
 	_        struct{} `cbor:",toarray"`
-	Proto    uint8    // IP protocol number
+	Proto    uint16   // IP protocol number, or the EtherType of a frame without IP
 	Port     uint16
 	MaxHosts int // most distinct hosts contacted there within any 60 s
 }
@@ -105,4 +105,9 @@ func (p *Profile) Owns(a netip.Addr) bool {
 		return true
 	}
 	return slices.ContainsFunc(p.Prefixes, func(x netip.Prefix) bool { return x.Contains(a) })
+}
+
+func (p *Profile) equal(q Profile) bool {
+	return slices.Equal(p.Addresses, q.Addresses) && slices.Equal(p.Prefixes, q.Prefixes) && slices.Equal(p.Ports, q.Ports) &&
+		p.Hosts == q.Hosts && p.MaxNewHosts == q.MaxNewHosts && p.MaxPackets == q.MaxPackets && p.MaxBytes == q.MaxBytes
 }

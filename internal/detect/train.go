@@ -85,7 +85,7 @@ type parts struct{ tds, stopFrom, stopTo, calibration int }
 func split(rows int, o Options) parts {
 	opt := min(max(int(o.OptShare*float64(rows)), 2), rows-1)
 	p := parts{tds: rows - opt, stopFrom: rows - opt, stopTo: rows, calibration: rows - opt}
-	if !o.SharedOptDS {
+	if o.SplitOptDS {
 		p.stopTo = rows - opt/2
 		p.calibration = p.stopTo
 	}
@@ -138,7 +138,7 @@ func (m *Model) fit(ctx context.Context, tds, stop []row, progress func(int, flo
 	return nil
 }
 
-// calibrate sets threshold and window from rows that no weight has seen.
+// calibrate sets threshold and window from rows that no weight was fitted to.
 func (m *Model) calibrate(rows []row, times []zone.Time) {
 	o := m.Fit.Options
 	scores := make([]float64, len(rows))
@@ -163,4 +163,15 @@ func usualRanges(rows []row) (usual [zone.Features]Range) {
 		usual[c] = Range{Low: quantile(column, 0.005), High: quantile(column, 0.995)}
 	}
 	return usual
+}
+
+// LearnedFrom reports whether Train, given these arguments, would make this
+// very model: it was learned from the same snapshots in the same way.
+func (m *Model) LearnedFrom(t Training, o Options) bool {
+	last := len(t.Times) - 1
+	if last < 0 || m.Fit.Options != o.withDefaults() {
+		return false
+	}
+	from := Origin{Device: t.Device, Definition: t.Definition, First: t.First, Last: t.Last, From: t.Times[0], To: t.Times[last]}
+	return m.Origin == from && m.Profile.equal(t.Profile) && m.Usual == usualRanges(t.Rows)
 }

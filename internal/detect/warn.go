@@ -31,8 +31,9 @@ func (m *Model) warn(scores []float64, times []zone.Time, quiet bool) {
 			"one burst may have set the threshold and hide others; learn again if the device was restarted then",
 			m.Fit.MaxMSE, at, top)
 	}
-	if m.Fit.Epochs-m.Fit.Best < o.Patience {
-		add("training ended after %d epochs, at its limit, before the error stopped falling", m.Fit.Epochs)
+	if m.Fit.Epochs < o.Epochs && m.Fit.Epochs-m.Fit.Best < o.Patience {
+		add("training ended after %d epochs, at its limit of %d row-epochs, before the error stopped falling",
+			m.Fit.Epochs, o.Work)
 	}
 	if m.Fit.TDS < fewRows {
 		add("learned from only %d rows: expect more false alarms than from a device that sends more", m.Fit.TDS)
