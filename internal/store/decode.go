@@ -41,7 +41,7 @@ func decode(b []byte, cols []column) (*content, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &decoder{file: b[:end], meta: meta}
+	d := &decoder{file: b[:end], meta: meta, values: make([]parquet.Value, 0, meta.NumRows)}
 	if d.zstd, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxPage)); err != nil {
 		return nil, err
 	}
@@ -114,12 +114,14 @@ func (d *decoder) chunk(c *column, ch *chunk, first, end int) {
 }
 
 // page reads one page into the rows from first on.
-func (d *decoder) page(c *column, ch *chunk, p *page, first int) (err error) {
-	if d.values, err = ch.values(d.values[:0], p); err != nil {
+func (d *decoder) page(c *column, ch *chunk, p *page, first int) error {
+	values, err := ch.values(d.values[:0], p)
+	if err != nil {
 		return err
 	}
+	d.values = values
 	optional := c.node.Optional()
-	for i, v := range d.values {
+	for i, v := range values {
 		err := error(nil)
 		if v.IsNull() && !optional {
 			err = fmt.Errorf("no value")

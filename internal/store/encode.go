@@ -5,15 +5,13 @@ import (
 	"io"
 
 	"github.com/parquet-go/parquet-go"
-	"github.com/parquet-go/parquet-go/compress/zstd"
 )
 
 const (
 	// MaxRows is the largest number of rows of one segment.
 	MaxRows = 16384
 
-	schemaName = "snapshot"
-	createdBy  = "bellwether"
+	createdBy = "bellwether"
 	// pageBytes is over what a column of MaxRows rows needs, so that a segment
 	// has one page for each column.
 	pageBytes = 1 << 20
@@ -28,14 +26,7 @@ type encoder struct {
 }
 
 func newEncoder(w io.Writer, cols []column, metadata map[string]string) *encoder {
-	return &encoder{cols: cols, file: parquet.NewGenericWriter[any](w, &parquet.WriterConfig{
-		Schema:           newSchema(schemaName, cols),
-		CreatedBy:        createdBy,
-		KeyValueMetadata: metadata,
-		Compression:      &zstd.Codec{Level: zstd.SpeedDefault},
-		PageBufferSize:   pageBytes,
-		DataPageVersion:  1,
-	})}
+	return &encoder{cols: cols, file: parquet.NewGenericWriter[any](w, writerConfig("snapshot", cols, metadata))}
 }
 
 // write adds a row group.

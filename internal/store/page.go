@@ -93,12 +93,12 @@ func (c *chunk) values(dst []parquet.Value, p *page) ([]parquet.Value, error) {
 	if err != nil {
 		return dst, err
 	}
-	present := p.count()
-	if levels != nil {
-		present = 0
-		for _, l := range levels {
-			present += int(l)
-		}
+	if levels == nil {
+		return c.decode(dst, b, p.encoding(), p.count())
+	}
+	present := 0
+	for _, l := range levels {
+		present += int(l)
 	}
 	got, err := c.decode(make([]parquet.Value, 0, present), b, p.encoding(), present)
 	if err != nil {
@@ -109,9 +109,6 @@ func (c *chunk) values(dst []parquet.Value, p *page) ([]parquet.Value, error) {
 
 // withNulls appends values to dst, with a null wherever the level is 0.
 func withNulls(dst, values []parquet.Value, levels []uint32) []parquet.Value {
-	if levels == nil {
-		return append(dst, values...)
-	}
 	for _, l := range levels {
 		if l == 0 {
 			dst = append(dst, parquet.NullValue())
@@ -203,8 +200,6 @@ func (c *chunk) decode(dst []parquet.Value, b []byte, e format.Encoding, n int) 
 	switch e {
 	case format.Plain:
 		return plainValues(dst, b, c.meta.Type, c.width, n)
-	case format.ByteStreamSplit:
-		return splitValues(dst, b, c.meta.Type, n)
 	case format.RLEDictionary, plainDictionary:
 		return c.lookup(dst, b, n)
 	}

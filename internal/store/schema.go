@@ -73,7 +73,7 @@ func whatColumns() []column {
 
 func verdictColumns() []column {
 	return []column{
-		{"score", parquet.Optional(split(parquet.DoubleType)), scoreValue, setScore},
+		{"score", parquet.Optional(plain(parquet.Leaf(parquet.DoubleType))), scoreValue, setScore},
 		{"label", dictionary(parquet.String()),
 			func(r *row) parquet.Value { return parquet.ByteArrayValue([]byte(r.Label.String())) },
 			setLabel},
@@ -84,7 +84,7 @@ func verdictColumns() []column {
 }
 
 func featureColumn(name string, i int) column {
-	return column{name, split(parquet.FloatType),
+	return column{name, plain(parquet.Leaf(parquet.FloatType)),
 		func(r *row) parquet.Value { return parquet.FloatValue(r.Features[i]) },
 		func(r *row, v parquet.Value) error { r.Features[i] = v.Float(); return nil }}
 }
@@ -163,32 +163,26 @@ func plain(n parquet.Node) parquet.Node { return parquet.Encoded(n, &parquet.Pla
 
 func dictionary(n parquet.Node) parquet.Node { return parquet.Encoded(n, &parquet.RLEDictionary) }
 
-// split stores the first bytes of all values, then the second ones and so on:
-// exponents and signs of neighbouring values are alike, low mantissas are not.
-func split(t parquet.Type) parquet.Node {
-	return parquet.Encoded(parquet.Leaf(t), &parquet.ByteStreamSplit)
-}
-
-// table is a schema root that keeps its columns in the order given, where
+// root is a schema's root that keeps its columns in the order given, where
 // parquet.Group sorts them by name.
-type table struct {
+type root struct {
 	parquet.Group
 	fields []parquet.Field
 }
 
-func (t *table) Fields() []parquet.Field { return t.fields }
+func (r *root) Fields() []parquet.Field { return r.fields }
 
 func newSchema(name string, cols []column) *parquet.Schema {
-	t := &table{Group: parquet.Group{}}
+	r := &root{Group: parquet.Group{}}
 	for _, c := range cols {
-		t.Group[c.name] = c.node
+		r.Group[c.name] = c.node
 	}
 	byName := map[string]parquet.Field{}
-	for _, f := range t.Group.Fields() {
+	for _, f := range r.Group.Fields() {
 		byName[f.Name()] = f
 	}
 	for _, c := range cols {
-		t.fields = append(t.fields, byName[c.name])
+		r.fields = append(r.fields, byName[c.name])
 	}
-	return parquet.NewSchema(name, t)
+	return parquet.NewSchema(name, r)
 }

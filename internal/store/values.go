@@ -44,26 +44,6 @@ func plainStrings(dst []parquet.Value, b []byte, n int) ([]parquet.Value, error)
 	return dst, nil
 }
 
-// splitValues decodes n values of the BYTE_STREAM_SPLIT encoding.
-func splitValues(dst []parquet.Value, b []byte, kind format.Type, n int) ([]parquet.Value, error) {
-	width := fixedWidth(kind, 0)
-	if width <= 0 {
-		return nil, fmt.Errorf("values of type %s do not come in byte streams", kind)
-	}
-	if len(b)/width < n {
-		return nil, errShort
-	}
-	var v [8]byte
-	stream := len(b) / width
-	for i := range n {
-		for j := range width {
-			v[j] = b[j*stream+i]
-		}
-		dst = append(dst, fixedValue(kind, v[:width]))
-	}
-	return dst, nil
-}
-
 func fixedWidth(kind format.Type, width int) int {
 	switch kind {
 	case format.Int32, format.Float:
