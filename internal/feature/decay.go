@@ -18,6 +18,21 @@ func elapsed(from, to zone.Time) uint64 {
 	return uint64(to) - uint64(from)
 }
 
+// memo keeps the latest factors: one packet asks the same of several tables. The
+// zero value is ready for use.
+type memo struct {
+	ns uint64
+	f  factors
+}
+
+// at gives what decay gives. The pointer is good until the next call.
+func (m *memo) at(ns uint64) *factors {
+	if m.ns != ns || m.f[rates-1] == 0 {
+		m.ns, m.f = ns, decay(ns)
+	}
+	return &m.f
+}
+
 // decay gives 2^(-rate*ns*1e-9) for every rate. The slowest rate divides the
 // others, so one exponential and its 10th, 100th, 300th and 500th power do.
 // The relative error stays below 1e-13.
@@ -49,7 +64,7 @@ func exp2Neg(y float64) float64 {
 		return 0
 	}
 	k := int32(float64(y*float64(steps)) + 0.5)
-	r := float64(k)/float64(steps) - y // in [-1/64, 1/64], exact
+	r := float64(float64(k)/float64(steps)) - y // in [-1/64, 1/64], exact
 	whole, part := k/int32(steps), k%int32(steps)
 	scale := math.Float64frombits(uint64(1023-whole) << 52)
 	entry := &exp2Table[part]

@@ -5,57 +5,6 @@ import (
 	"bellwether/internal/zone"
 )
 
-// Limits bounds an Extractor's tables. The bytes are what one entry takes with
-// its share of the index; Bytes gives the whole.
-type Limits struct {
-	// Hosts is the most source addresses, and also the most pairs of source
-	// MAC and source address, kept at once: two tables of about 190 bytes an
-	// entry. 0 or less is 16,384.
-	Hosts int
-	// Channels is the most pairs of addresses kept at once, about 690 bytes
-	// each for both directions. 0 or less is 32,768.
-	Channels int
-	// Sockets is the most pairs of address, protocol and port kept at once,
-	// about 530 bytes each for both directions. 0 or less is 65,536.
-	Sockets int
-}
-
-// The limits that a zero field stands for.
-const (
-	defaultHosts    = 16 << 10
-	defaultChannels = 32 << 10
-	defaultSockets  = 64 << 10
-)
-
-func (l Limits) withDefaults() Limits {
-	for _, f := range []struct {
-		field *int
-		value int
-	}{{&l.Hosts, defaultHosts}, {&l.Channels, defaultChannels}, {&l.Sockets, defaultSockets}} {
-		if *f.field <= 0 {
-			*f.field = f.value
-		}
-	}
-	return l
-}
-
-// Bytes is an upper bound of the memory that an Extractor with these limits
-// ever holds. It starts with almost nothing and grows with what it sees.
-func (l Limits) Bytes() int64 { return NewExtractor(l).Stats().Bound }
-
-// Stats says how full an Extractor's tables are.
-type Stats struct {
-	Sources, Hosts, Channels, Sockets TableStats
-	Bound                             int64 // bytes, see Limits.Bytes
-}
-
-// TableStats counts one table's entries: those that it holds, the most that it
-// may hold, and those that it gave up since the start or the last Reset.
-type TableStats struct {
-	Live, Limit int
-	Evicted     uint64
-}
-
 // Extractor keeps the statistics of the traffic seen so far. In a full table
 // the entry that was updated longest ago makes room for a new one, and starts
 // from nothing should it come back. It is not safe for concurrent use.
@@ -65,6 +14,7 @@ type Extractor struct {
 	hosts    *table[hostKey, stream]
 	channels *table[channelKey, channel]
 	sockets  *table[socketKey, pair]
+	memos    memos
 }
 
 // NewExtractor returns an Extractor that has seen nothing.
@@ -89,8 +39,8 @@ func (e *Extractor) Reset() {
 func (e *Extractor) Update(p *packet.Packet, v *Vector) {
 	way := endsOf(p)
 	value := float64(p.Length)
-	source := absorb(e.sources, sourceKey{way.src, p.SrcMAC, way.kind}, p.Time, value)
-	host := absorb(e.hosts, hostKey{way.src, way.kind}, p.Time, value)
+	source := absorb(e.sources, sourceKey{way.src, p.SrcMAC, way.kind}, p.Time, value, &e.memos.stream)
+	host := absorb(e.hosts, hostKey{way.src, way.kind}, p.Time, value, &e.memos.stream)
 	c, cs := e.absorbChannel(&way, p.Time, value)
 	s, ss := e.absorbSocket(p, &way, value)
 	if v == nil {
@@ -104,13 +54,12 @@ func (e *Extractor) Update(p *packet.Packet, v *Vector) {
 }
 
 // absorb adds a value to the stream of a key.
-func absorb[K comparable](t *table[K, stream], k K, at zone.Time, value float64) *stream {
+func absorb[K comparable](t *table[K, stream], k K, at zone.Time, value float64, m *memo) *stream {
 	s, fresh := t.touch(k)
 	if fresh {
 		s.begin()
 	}
-	f := decay(s.advance(at))
-	s.absorb(&f, value)
+	s.absorb(m.at(s.advance(at)), value)
 	return s
 }
 
@@ -118,11 +67,9 @@ func (e *Extractor) absorbChannel(way *ends, at zone.Time, value float64) (*chan
 	k, s := way.channel()
 	c, fresh := e.channels.touch(k)
 	if fresh {
-		c.pair.begin(at)
-		c.gaps = [2]jitter{}
+		c.begin(at)
 	}
-	ns, f := c.absorb(s, at, value)
-	c.gaps[s.own()].absorb(&f, ns)
+	c.absorb(s, at, value, &e.memos)
 	return c, s
 }
 
@@ -132,7 +79,7 @@ func (e *Extractor) absorbSocket(p *packet.Packet, way *ends, value float64) (*p
 	if fresh {
 		q.begin(p.Time)
 	}
-	q.absorb(s, p.Time, value)
+	q.absorb(s, p.Time, value, &e.memos)
 	return q, s
 }
 
@@ -143,6 +90,6 @@ func (e *Extractor) Stats() Stats {
 		Hosts:    e.hosts.stats(),
 		Channels: e.channels.stats(),
 		Sockets:  e.sockets.stats(),
-		Bound:    e.sources.bytes() + e.hosts.bytes() + e.channels.bytes() + e.sockets.bytes(),
+		Bound:    e.limits.Bytes(),
 	}
 }

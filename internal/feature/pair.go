@@ -48,16 +48,15 @@ func (p *pair) begin(t zone.Time) {
 
 // absorb adds a packet of length v. The public program runs the step on c and w
 // twice for every packet but a pair's first; so does this. It gives the
-// nanoseconds since the stream's latest packet and what they leave of a sum.
-func (p *pair) absorb(s side, t zone.Time, v float64) (uint64, factors) {
+// nanoseconds since the stream's latest packet.
+func (p *pair) absorb(s side, t zone.Time, v float64, m *memos) uint64 {
 	again := !p.streams[0].empty() || !p.streams[1].empty()
 	own := &p.streams[s.own()]
 	ns := own.advance(t)
-	f := decay(ns)
-	own.absorb(&f, v)
-	p.decay(t)
+	own.absorb(m.stream.at(ns), v)
+	p.decay(t, &m.link)
 	p.correlate(s.own(), v, again)
-	return ns, f
+	return ns
 }
 
 // correlate runs the step on c and w, once or again, for the packet of length v
@@ -79,14 +78,13 @@ func (p *pair) correlate(own int, v float64, again bool) {
 }
 
 // decay lets c and w decay to the moment t.
-func (p *pair) decay(t zone.Time) {
+func (p *pair) decay(t zone.Time, m *memo) {
 	ns := elapsed(p.last, t)
 	if ns == 0 {
 		return
 	}
 	p.last = t
-	f := decay(ns)
-	for i, k := range f {
+	for i, k := range m.at(ns) {
 		p.c[i] = float64(p.c[i] * k)
 		p.w[i] = float64(p.w[i] * k)
 	}
@@ -121,8 +119,23 @@ func correlation(covariance, deviations float64) float64 {
 	return covariance / deviations
 }
 
+// memos are kept apart for streams and for links, which wait differently long.
+type memos struct{ stream, link memo }
+
 // channel is the traffic between two addresses.
 type channel struct {
 	pair
 	gaps [2]jitter
+}
+
+// absorb adds a packet to the pair and its gap to the gaps.
+func (c *channel) absorb(s side, t zone.Time, v float64, m *memos) {
+	ns := c.pair.absorb(s, t, v, m)
+	c.gaps[s.own()].absorb(m.stream.at(ns), ns)
+}
+
+// begin empties the channel at the moment t.
+func (c *channel) begin(t zone.Time) {
+	c.pair.begin(t)
+	c.gaps = [2]jitter{}
 }

@@ -47,7 +47,7 @@ type entry[K comparable, V any] struct {
 
 // newTable returns an empty table for at most limit entries.
 func newTable[K comparable, V any](limit int) *table[K, V] {
-	t := &table[K, V]{seed: maphash.MakeSeed(), limit: uint32(min(max(limit, 1), maxEntries))}
+	t := &table[K, V]{seed: maphash.MakeSeed(), limit: clampLimit(limit)}
 	t.grow()
 	return t
 }
@@ -123,15 +123,27 @@ func (t *table[K, V]) linkNewest(id uint32) {
 	seam.next = id
 }
 
-// bytes is the most memory that the table ever holds.
-func (t *table[K, V]) bytes() int64 {
-	const page = 8 << 10 // the Go allocator rounds large objects up to its pages
-	slabs := int64(t.limit)/slabLen + 1
-	size := (int64(unsafe.Sizeof(slab[K, V]{})) + page - 1) / page * page
-	directory := 3 * slabs * int64(unsafe.Sizeof(uintptr(0))) // while append copies
-	return slabs*size + directory + indexBytes(t.limit)
-}
-
 func (t *table[K, V]) stats() TableStats {
 	return TableStats{Live: int(t.live), Limit: int(t.limit), Evicted: t.evicted}
+}
+
+// clampLimit gives how many entries a table with the limit really takes.
+func clampLimit(limit int) uint32 { return uint32(min(max(limit, 1), maxEntries)) }
+
+// tableBytes is the most memory that a table with the limit ever holds.
+func tableBytes[K comparable, V any](limit int) int64 {
+	n := clampLimit(limit)
+	slabs := int64(n)/slabLen + 1
+	directory := 3 * slabs * int64(unsafe.Sizeof(uintptr(0))) // while append copies
+	return slabs*allocated(int64(unsafe.Sizeof(slab[K, V]{}))) + directory + indexBytes(n)
+}
+
+// allocated bounds what the Go allocator takes for an object: up to 32 KiB it
+// wastes less than an eighth, beyond it rounds up to pages of 8 KiB.
+func allocated(size int64) int64 {
+	const small, page = 32 << 10, 8 << 10
+	if size <= small {
+		return size + size/8
+	}
+	return (size + page - 1) / page * page
 }

@@ -69,17 +69,3 @@ func indexHolds(x *index, hash, entry uint32) bool {
 	}
 	return false
 }
-
-func TestLimits(t *testing.T) {
-	s := NewExtractor(Limits{Sockets: -1, Channels: 100}).Stats()
-	if s.Hosts.Limit != 16384 || s.Sources.Limit != 16384 || s.Channels.Limit != 100 || s.Sockets.Limit != 65536 {
-		t.Errorf("the limits are %+v", s)
-	}
-	bound := Limits{}.Bytes()
-	if bound < 50<<20 || bound > 80<<20 {
-		t.Errorf("the default bound is %d bytes, want 50 to 80 MiB", bound)
-	}
-	if more := (Limits{Channels: 1 << 20}).Bytes(); more <= bound {
-		t.Errorf("more channels are bounded by %d bytes, no more than %d", more, bound)
-	}
-}
