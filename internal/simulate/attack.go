@@ -112,7 +112,7 @@ func (o Overlay) Check() error {
 		return fmt.Errorf("attack %s: the target %v is not an IPv4 address", o.Kind, o.Target)
 	case o.Duration <= 0:
 		return fmt.Errorf("attack %s: its duration %v is not positive", o.Kind, o.Duration)
-	case o.Start > math.MaxInt64-zone.Time(o.Duration):
+	case o.Start > math.MaxInt64-zone.Time(o.Duration)-zone.Time(24*time.Hour):
 		return fmt.Errorf("attack %s: it would end after the year 2262", o.Kind)
 	case !(o.Rate == 0 || o.Rate >= 1e-4 && o.Rate <= 1e6):
 		return fmt.Errorf("attack %s: its rate %v per second is not 0 nor from 0.0001 to 1000000", o.Kind, o.Rate)
@@ -128,7 +128,7 @@ func (o Overlay) Frames() iter.Seq[*Frame] {
 		panic("simulate: " + err.Error())
 	}
 	return func(yield func(*Frame) bool) {
-		e := new(engine)
+		e := newEngine(o.Start)
 		o.begin(e)
 		e.run(math.MaxInt64, yield)
 	}

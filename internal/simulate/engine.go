@@ -23,15 +23,19 @@ func (a *event) before(b *event) bool {
 	return a.at < b.at || a.at == b.at && a.order < b.order
 }
 
-// engine holds what is going to happen, a binary heap by time. It is not safe
-// for concurrent use.
+// engine holds what is going to happen, a binary heap by time. What is queued for
+// a moment that has passed happens at once. It is not safe for concurrent use.
 type engine struct {
 	queue  []event
 	queued uint64
+	now    zone.Time // of the last event that happened
 	frame  Frame
 	buf    []byte
 	spare  []*flow // flows of single packets, for reuse
 }
+
+// newEngine starts at a moment.
+func newEngine(start zone.Time) *engine { return &engine{now: start} }
 
 // wake lets a habit be due at a moment.
 func (e *engine) wake(at zone.Time, h habit) { e.push(event{at: at, due: h}) }
@@ -43,6 +47,7 @@ func (e *engine) packet(at zone.Time, s segment) { e.push(event{at: at, seg: s})
 func (e *engine) run(until zone.Time, yield func(*Frame) bool) bool {
 	for len(e.queue) > 0 && e.queue[0].at < until {
 		ev := e.pop()
+		e.now = ev.at
 		if ev.due != nil {
 			if wait := ev.due(ev.at); wait >= 0 {
 				e.wake(ev.at.Add(max(wait, 1)), ev.due)
@@ -79,6 +84,7 @@ func (e *engine) once() *flow {
 }
 
 func (e *engine) push(ev event) {
+	ev.at = max(ev.at, e.now) // time does not run backwards
 	ev.order = e.queued
 	e.queued++
 	e.queue = append(e.queue, ev)

@@ -40,7 +40,7 @@ type Attack struct {
 // each: nothing drifts. A Home is not safe for concurrent use.
 type Home struct {
 	options HomeOptions
-	engine  engine
+	engine  *engine
 	things  []*thing
 	subnet  netip.Prefix
 	mac     zone.MAC
@@ -55,6 +55,7 @@ func NewHome(options HomeOptions) *Home {
 	options.Activity = min(max(options.Activity, 0.05), 20)
 	h := &Home{
 		options: options,
+		engine:  newEngine(options.Start),
 		subnet:  netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 168, 77, 0}), 24),
 		mac:     documentationMAC(1),
 		ip:      netip.AddrFrom4([4]byte{192, 168, 77, 1}),
@@ -110,9 +111,10 @@ func (h *Home) Frames(until zone.Time) iter.Seq[*Frame] {
 }
 
 // Infect makes a device attack on top of what it does anyway; benign traffic
-// stays what it would have been, to the byte. It has to be called before the
-// first attack's start is reached. It refuses a device that is not in the home
-// and whatever Overlay.Check refuses; then nothing is changed.
+// stays what it would have been, to the byte. What lies before the last frame that
+// Frames gave is not made up for: an attack that should have begun by then begins
+// at once, and ends when it should. Infect refuses a device that is not in the
+// home and whatever Overlay.Check refuses; then nothing is changed.
 func (h *Home) Infect(mac zone.MAC, plan []Attack) error {
 	var t *thing
 	for _, other := range h.things {
@@ -132,7 +134,7 @@ func (h *Home) Infect(mac zone.MAC, plan []Attack) error {
 		overlays = append(overlays, o)
 	}
 	for _, o := range overlays {
-		o.begin(&h.engine)
+		o.begin(h.engine)
 	}
 	return nil
 }

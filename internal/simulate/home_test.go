@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"iter"
 	"testing"
 	"time"
 
@@ -70,7 +71,7 @@ func TestHomeIsAFunctionOfItsSeed(t *testing.T) {
 		t.Error("other seed, same frames")
 	}
 	// Frozen, so that another machine or version that differs is noticed.
-	const want = "23cb3f4d4a3a8a945c13b2418821543d290005d2ed622103c3dbc76722831661"
+	const want = "d5b21814076012b5fdcee014d96baaa269f17591c36f48a0f9d479411caeebea"
 	if once != want {
 		t.Errorf("digest %s, want %s", once, want)
 	}
@@ -201,6 +202,52 @@ func TestEveryProtocolIsThere(t *testing.T) {
 		if seen[proto] < 4 {
 			t.Errorf("protocol %#x: %d frames", proto, seen[proto])
 		}
+	}
+}
+
+// TestJoin holds a device's first frames: nothing but DHCP before it has an
+// address.
+func TestJoin(t *testing.T) {
+	leased := map[zone.MAC]int{}
+	var p packet.Packet
+	for f := range NewHome(HomeOptions{Seed: 8, Start: testStart()}).Frames(testStart().Add(2 * time.Minute)) {
+		p.Time, p.Length = f.Time, len(f.Data)
+		packet.Decode(packet.LinkEthernet, f.Data, &p)
+		if leased[f.Device] >= 4 {
+			continue
+		}
+		leased[f.Device]++
+		if p.DstPort != 67 && p.DstPort != 68 {
+			t.Fatalf("%v: frame %d is %+v", f.Device, leased[f.Device], p)
+		}
+		if leased[f.Device] == 1 && (!p.Src.IsUnspecified() || !p.DstMAC.IsGroup()) {
+			t.Errorf("%v does not begin by a broadcast from 0.0.0.0: %+v", f.Device, p)
+		}
+	}
+	if len(leased) != 12 {
+		t.Errorf("%d devices joined", len(leased))
+	}
+}
+
+func TestFramesAreMadeInPlace(t *testing.T) {
+	h := NewHome(HomeOptions{Start: testStart()})
+	until := testStart().Add(30 * time.Minute)
+	frames := 0
+	for range h.Frames(until) {
+		frames++
+	}
+	perRun := testing.AllocsPerRun(5, func() {
+		until = until.Add(10 * time.Minute)
+		for range h.Frames(until) {
+		}
+	})
+	if limit := float64(frames) / 3; perRun > limit {
+		t.Errorf("%.0f allocations in ten minutes, of about %d frames", perRun, frames/3)
+	}
+	next, stop := iter.Pull(testOverlay(MiraiUDP).Frames())
+	defer stop()
+	if n := testing.AllocsPerRun(2000, func() { next() }); n != 0 {
+		t.Errorf("%v allocations for one frame of a flood", n)
 	}
 }
 

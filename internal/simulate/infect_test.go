@@ -47,6 +47,31 @@ func TestInfect(t *testing.T) {
 	}
 }
 
+func TestInfectLate(t *testing.T) {
+	h := NewHome(HomeOptions{Start: testStart()})
+	last := testStart()
+	for f := range h.Frames(testStart().Add(time.Minute)) {
+		last = f.Time
+	}
+	late := []Attack{{Kind: MiraiSYN, Start: testStart().Add(30 * time.Second), Duration: time.Minute, Rate: 100}}
+	if err := h.Infect(h.Devices()[2].MAC, late); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for f := range h.Frames(testStart().Add(3 * time.Minute)) {
+		if f.Time < last {
+			t.Fatalf("%v comes after %v", f.Time, last)
+		}
+		last = f.Time
+		if f.Attack != "" {
+			n++
+		}
+	}
+	if n < 2800 || n > 3200 {
+		t.Errorf("%d frames in the 30 s that are left at 100 a second", n)
+	}
+}
+
 func TestInfectRefuses(t *testing.T) {
 	h := NewHome(HomeOptions{Start: testStart()})
 	good := Attack{Kind: MiraiScan, Start: testStart(), Duration: time.Second}

@@ -25,7 +25,7 @@ func (t *thing) join(at zone.Time) zone.Time {
 	t.solicit(at)
 	at = at.Add(100 * time.Millisecond)
 	t.resolve(at)
-	t.keepHouse()
+	t.keepHouse(at)
 	return at.Add(t.r.span(300*time.Millisecond, time.Second))
 }
 
@@ -60,9 +60,9 @@ func (t *thing) solicit(at zone.Time) {
 }
 
 // keepHouse is what every device does on a network: it keeps its lease and its
-// ARP entry, and the gateway keeps its own.
-func (t *thing) keepHouse() {
-	t.settled = t.home.options.Start
+// ARP entry, and the gateway keeps its own. It begins after the given moment.
+func (t *thing) keepHouse(at zone.Time) {
+	t.settled = at
 	t.sometimes(4*time.Minute, t.resolve)
 	t.sometimes(5*time.Minute, t.beResolved)
 	t.steady(30*time.Minute, func(at zone.Time) {

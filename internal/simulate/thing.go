@@ -89,7 +89,7 @@ func (t *thing) talk(f *flow, at zone.Time, rtt time.Duration) talk {
 	if f.busy >= at {
 		at = f.busy.Add(2 * time.Millisecond)
 	}
-	return talk{e: &t.home.engine, r: t.r, f: f, at: at, rtt: rtt}
+	return talk{e: t.home.engine, r: t.r, f: f, at: at, rtt: rtt}
 }
 
 // send queues one packet up.
