@@ -8,9 +8,9 @@
 // rows vote. Train makes one from rows in time order, NewScorer applies it, Vote
 // turns flagged rows into a verdict, MarshalBinary and UnmarshalModel keep it.
 //
-// Training splits strictly by time, as the paper does. The first 60 % of the
-// rows are TDS: they fit the scaling and the weights. The later 40 % are OptDS:
-// they stop the training, and set threshold and window.
+// Training splits strictly by time into the paper's two sets. The first 60 % of
+// the rows are TDS: they fit the scaling and the weights. The later 40 % are
+// OptDS: they stop the training, and set threshold and window.
 //
 // The defaults (rule Max, a vote of at least 60 rows within 60 s, 30 epochs)
 // were chosen on a real smart home's training days alone: learned from the
@@ -18,10 +18,9 @@
 // device-days, with simulated floods and scans laid over them. There Max gave 0
 // false alarms and Eq1 3; both found every packet flood after 0.03 s, every HTTP
 // flood after 0.4 s and nearly every scan after at most 1.4 s in the median.
-// With SplitOptDS twice as many benign rows lay
-// above the threshold and no more attacks were found, and 100 epochs were worse
-// than 30: what holds here is to see more of the device's day, not to fit it
-// more closely. It is a small sample.
+// With SplitOptDS almost twice as many benign rows lay above the threshold and
+// no more attacks were found, and 100 epochs were worse than 30: seeing more of
+// a device's day counts for more than fitting it closely. A small sample.
 //
 // Everything is deterministic: the same rows and options give the same model
 // file, byte for byte, on every architecture, and a row's score depends on

@@ -159,14 +159,21 @@ func FuzzUnmarshalModel(f *testing.F) {
 	f.Fuzz(func(t *testing.T, in []byte) { acceptsOnlyCanonical(t, in) })
 }
 
-// FuzzHeader gets past the digest: the input is a header alone.
+// FuzzHeader gets past the digest: the input is a header alone, which is put
+// into a file when it is a valid one.
 func FuzzHeader(f *testing.F) {
 	b := modelFile(f)
 	size := binary.BigEndian.Uint32(b[len(fileMagic)+4:])
 	f.Add(b[filePrefix : filePrefix+int(size)])
 	f.Add([]byte{0xa0})
 	f.Add([]byte{0xbf, 0xff})
-	f.Fuzz(func(t *testing.T, in []byte) { acceptsOnlyCanonical(t, wrap(in, b)) })
+	f.Fuzz(func(t *testing.T, in []byte) {
+		h, err := decodeHeader(in)
+		if err != nil || h.validate() != nil {
+			return
+		}
+		acceptsOnlyCanonical(t, wrap(in, b))
+	})
 }
 
 func acceptsOnlyCanonical(t *testing.T, in []byte) {
