@@ -74,9 +74,9 @@ func TestScoreAllocatesNothing(t *testing.T) {
 }
 
 func TestExplain(t *testing.T) {
-	in := device(1000, 1)
+	in := device(400, 1)
 	m := train(t, in, Options{Epochs: 20})
-	r := in.Rows[990]
+	r := in.Rows[390]
 	r[70] *= 500
 	scores := make([]float64, 1)
 	m.Score([][zone.Features]float32{r}, scores)
@@ -84,7 +84,7 @@ func TestExplain(t *testing.T) {
 	if len(cs) != zone.Features || cs[0].Index != 70 || cs[0].Observed != r[70] || cs[0].Usual.High >= r[70] {
 		t.Fatalf("first of %d contributions: %+v", len(cs), cs[0])
 	}
-	if cs[0].Usual != m.Usual[70] || cs[0].Usual.Low > in.Rows[990][70]*100 {
+	if cs[0].Usual != m.Usual[70] || cs[0].Usual.Low > in.Rows[390][70]*100 {
 		t.Errorf("usual range %v", cs[0].Usual)
 	}
 	sum := 0.0
