@@ -1,0 +1,156 @@
+// Package alert brings alerts to people and to other systems: one line of
+// JSON each in the shape of Suricata's EVE log, with Bellwether's own data under the one
+// key "bellwether", and text for a terminal.
+package alert
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"net/netip"
+	"strings"
+
+	"bellwether/internal/ledger"
+	"bellwether/internal/packet"
+	"bellwether/internal/zone"
+)
+
+// eveTime is Suricata's time format: microseconds and a zone without colon.
+const eveTime = "2006-01-02T15:04:05.000000-0700"
+
+// signatureID numbers Bellwether's two rules in EVE's alert object.
+var signatureID = map[string]int{zone.ReasonScore: 1, zone.ReasonSource: 2}
+
+// Event is one EVE record.
+type Event struct {
+	Timestamp   string `json:"timestamp"`
+	FlowID      uint64 `json:"flow_id,omitempty"`
+	EventType   string `json:"event_type"`
+	SrcIP       string `json:"src_ip,omitempty"`
+	SrcPort     uint16 `json:"src_port,omitempty"`
+	DestIP      string `json:"dest_ip,omitempty"`
+	DestPort    uint16 `json:"dest_port,omitempty"`
+	Proto       string `json:"proto,omitempty"`
+	CommunityID string `json:"community_id,omitempty"`
+	Ether       ether  `json:"ether"`
+	Alert       rule   `json:"alert"`
+	Bellwether  Detail `json:"bellwether"`
+}
+
+type ether struct {
+	Src  zone.MAC `json:"src_mac"`
+	Dest zone.MAC `json:"dest_mac"`
+}
+
+type rule struct {
+	Action      string `json:"action"`
+	GID         int    `json:"gid"`
+	SignatureID int    `json:"signature_id"`
+	Rev         int    `json:"rev"`
+	Signature   string `json:"signature"`
+	Category    string `json:"category"`
+	Severity    int    `json:"severity"`
+}
+
+// Detail is Bellwether's own part of an event.
+type Detail struct {
+	ID        string              `json:"id"`
+	Zone      zone.Hash           `json:"zone"`
+	Device    zone.MAC            `json:"device"`
+	Name      string              `json:"name"`
+	Since     string              `json:"since"`
+	Reason    string              `json:"reason"`
+	Text      string              `json:"text"`
+	Score     float64             `json:"score"`
+	Threshold float64             `json:"threshold"`
+	Flagged   int                 `json:"flagged"`
+	Window    int                 `json:"window"`
+	Packet    uint64              `json:"packet"`
+	FirstSeq  zone.SeqID          `json:"first_seq"`
+	LastSeq   zone.SeqID          `json:"last_seq"`
+	Features  []zone.AlertFeature `json:"features"`
+	HID       zone.HID            `json:"h_id"`
+	Block     uint64              `json:"block"`
+	Simulated bool                `json:"simulated,omitempty"`
+}
+
+// NewEvent makes the EVE record of an alert. s is the snapshot that decided,
+// at is where the verdict stands on the ledger.
+func NewEvent(a *zone.Alert, digest zone.Hash, s *zone.Snapshot, at ledger.Receipt) Event {
+	p := packetOf(s)
+	e := Event{
+		Timestamp: a.Raised.Std().Format(eveTime), EventType: "alert",
+		SrcPort: s.SrcPort, DestPort: s.DstPort, Proto: protoName(s),
+		Ether: ether{s.SrcMAC, s.DstMAC},
+		Alert: rule{Action: "allowed", GID: 1, SignatureID: signatureID[a.Reason], Rev: 1,
+			Signature: a.Name + ": " + a.Text, Category: "Device behaviour anomaly", Severity: 1},
+		Bellwether: Detail{ID: zone.AlertID(digest), Zone: a.Zone, Device: a.Device, Name: a.Name,
+			Since: a.Since.String(), Reason: a.Reason, Text: a.Text, Score: a.Score, Threshold: a.Threshold,
+			Flagged: a.Flagged, Window: a.Window, Packet: a.Packet, FirstSeq: a.First, LastSeq: a.Last,
+			Features: a.Features, HID: at.ID, Block: at.Block},
+	}
+	if !p.HasPorts {
+		e.SrcPort, e.DestPort = 0, 0
+	}
+	if s.Src.IsValid() {
+		e.SrcIP, e.DestIP = s.Src.String(), s.Dst.String()
+		e.CommunityID = packet.CommunityID(&p)
+		e.FlowID = flowID(e.CommunityID)
+	}
+	return e
+}
+
+// Line is the event as one line of JSON, line feed included.
+func (e *Event) Line() ([]byte, error) {
+	b, err := json.Marshal(e)
+	return append(b, '\n'), err
+}
+
+// flowID folds the community ID into a number that is the same for both
+// directions, small enough for a double.
+func flowID(community string) uint64 {
+	var b [8]byte
+	for i := range len(community) {
+		b[i%8] ^= community[i]<<(i/8%8) | community[i]>>(8-i/8%8)
+	}
+	return binary.BigEndian.Uint64(b[:]) >> 11
+}
+
+// packetOf gives back what a snapshot kept of its packet.
+func packetOf(s *zone.Snapshot) packet.Packet {
+	p := packet.Packet{Time: s.Time, Length: int(s.Length), HasMAC: true, SrcMAC: s.SrcMAC, DstMAC: s.DstMAC,
+		Src: s.Src, Dst: s.Dst, SrcPort: s.SrcPort, DstPort: s.DstPort, TCPFlags: s.TCPFlags}
+	switch {
+	case s.Proto > 255 && s.Src.IsValid():
+		p.Kind, p.EtherType = packet.KindARP, s.Proto
+	case s.Proto > 255 || !s.Src.IsValid():
+		p.EtherType = s.Proto
+	default:
+		p.Kind, p.Proto = packet.KindIPv4, uint8(s.Proto)
+		if s.Src.Is6() {
+			p.Kind = packet.KindIPv6
+		}
+	}
+	switch p.Proto {
+	case 6, 17, 33, 132, 136:
+		p.HasPorts = true
+	case 1, 58:
+		p.ICMPType, p.ICMPCode = uint8(s.DstPort>>8), uint8(s.DstPort)
+	}
+	return p
+}
+
+// protoName is the protocol as EVE writes it.
+func protoName(s *zone.Snapshot) string {
+	names := map[uint16]string{1: "ICMP", 2: "IGMP", 6: "TCP", 17: "UDP", 47: "GRE", 50: "ESP", 58: "IPv6-ICMP", 132: "SCTP", 0x0806: "ARP"}
+	if n := names[s.Proto]; n != "" {
+		return n
+	}
+	return strings.ToUpper(netipProto(s))
+}
+
+func netipProto(s *zone.Snapshot) string {
+	if s.Src != (netip.Addr{}) {
+		return "ip"
+	}
+	return "ether"
+}

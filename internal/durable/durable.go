@@ -1,0 +1,49 @@
+// Package durable writes files that are there whole or not at all, also after
+// a crash or a power cut: temporary file, fsync, rename, fsync of the directory.
+package durable
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// prefix marks temporary files; a crash may leave one behind.
+const prefix = ".new-"
+
+// WriteFile replaces the file at path by b with the given permissions. On
+// return it is durable; on error the old file is as it was.
+func WriteFile(path string, b []byte, perm os.FileMode) error {
+	tmp, err := os.CreateTemp(filepath.Dir(path), prefix+"*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name())
+	_, err = tmp.Write(b)
+	if err == nil {
+		err = tmp.Chmod(perm)
+	}
+	if err == nil {
+		err = tmp.Sync()
+	}
+	if err = errors.Join(err, tmp.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp.Name(), path); err != nil {
+		return err
+	}
+	return SyncDir(filepath.Dir(path))
+}
+
+// SyncDir makes the directory's entries durable.
+func SyncDir(path string) error {
+	dir, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+// IsTemporary reports the name of a file that WriteFile did not finish.
+func IsTemporary(name string) bool { return strings.HasPrefix(name, prefix) }

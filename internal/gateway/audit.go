@@ -1,0 +1,269 @@
+package gateway
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"bellwether/internal/contract"
+	"bellwether/internal/feature"
+	"bellwether/internal/identity"
+	"bellwether/internal/journal"
+	"bellwether/internal/ledger/embedded"
+	"bellwether/internal/monitor"
+	"bellwether/internal/store"
+	"bellwether/internal/zone"
+)
+
+// Audit is what a check of a whole state directory came to.
+type Audit struct {
+	Zone     zone.Hash `json:"zone"`
+	Blocks   uint64    `json:"blocks"`
+	Txs      uint64    `json:"transactions"`
+	Segments int       `json:"segments"`
+	Models   int       `json:"models"`
+	Alerts   int       `json:"alerts"`
+	// Waiting are segments that the ledger does not hold yet, as a crash may leave them.
+	Waiting  int      `json:"segments_waiting"`
+	Findings []string `json:"findings"` // where the damage is and what it is
+}
+
+// auditor checks a state directory, part by part.
+type auditor struct {
+	dir   string
+	out   Audit
+	roots map[rootKey]zone.Hash // of segments on the ledger
+	ends  map[zone.MAC]zone.SeqID
+	known map[string]bool    // model files that the ledger names
+	said  map[zone.Hash]bool // alerts that it names
+}
+
+type rootKey struct {
+	device zone.MAC
+	first  zone.SeqID
+}
+
+// VerifyState checks every byte of a state directory: the ledger from entry 0,
+// then every segment of the store, every model, alert, key and record. It
+// changes nothing. The error is for what could not be looked at; what is wrong
+// is in Findings.
+func VerifyState(ctx context.Context, dir string, anchor ed25519.PublicKey, progress func(stage string, done, total int64)) (*Audit, error) {
+	if err := prepareDir(dir, true); err != nil {
+		if _, statErr := os.Stat(filepath.Join(dir, formatFile)); statErr != nil {
+			return nil, err
+		}
+		return &Audit{Findings: []string{err.Error()}}, nil
+	}
+	lock, err := lockDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Close()
+	a := &auditor{dir: dir, roots: map[rootKey]zone.Hash{}, ends: map[zone.MAC]zone.SeqID{}, known: map[string]bool{}, said: map[zone.Hash]bool{}}
+	if progress == nil {
+		progress = func(string, int64, int64) {}
+	}
+	for _, part := range []func() error{
+		func() error { return a.ledger(ctx, anchor, progress) },
+		func() error { return a.store(ctx, progress) },
+		a.key, a.models, a.alerts, a.runs, a.strangers,
+	} {
+		if err := part(); err != nil {
+			return nil, err
+		}
+	}
+	return &a.out, nil
+}
+
+func (a *auditor) path(parts ...string) string {
+	return filepath.Join(append([]string{a.dir}, parts...)...)
+}
+
+func (a *auditor) found(format string, args ...any) {
+	a.out.Findings = append(a.out.Findings, fmt.Sprintf(format, args...))
+}
+
+// ledger checks the chain and reads from it what the other parts must agree with.
+func (a *auditor) ledger(ctx context.Context, anchor ed25519.PublicKey, progress func(string, int64, int64)) error {
+	r, err := embedded.Verify(ctx, a.path(ledgerDir), anchor, func(done, total int64) { progress("ledger", done, total) })
+	if err != nil {
+		return fmt.Errorf("ledger: %w", err)
+	}
+	a.out.Zone, a.out.Blocks, a.out.Txs = r.Zone, r.Blocks, r.Txs
+	for _, f := range r.Findings {
+		a.found("ledger: %s", f)
+	}
+	for b, err := range embedded.Scan(a.path(ledgerDir)) {
+		if err != nil {
+			break // reported above
+		}
+		for _, raw := range b.Txs {
+			if tx, err := contract.Parse(raw); err == nil {
+				a.note(&tx.Tx)
+			}
+		}
+	}
+	return nil
+}
+
+func (a *auditor) note(tx *contract.Tx) {
+	switch body := tx.Body.(type) {
+	case *contract.SegmentRecorded:
+		a.roots[rootKey{tx.Device, body.First}] = body.Root
+		a.ends[tx.Device] = max(a.ends[tx.Device], body.Last)
+	case *contract.ModelAccepted:
+		a.known[body.Digest.String()+".model"] = true
+	case *contract.VerdictChanged:
+		if body.To == zone.StateMalicious {
+			a.said[body.Alert] = true
+		}
+	}
+}
+
+// store checks every segment against its manifest and the ledger's roots.
+func (a *auditor) store(ctx context.Context, progress func(string, int64, int64)) error {
+	s, err := store.Open(a.path(storeDir), store.Options{Zone: a.out.Zone.String(), Names: feature.Names(), ReadOnly: true})
+	if err != nil {
+		a.found("store: %v", err)
+		return nil
+	}
+	defer s.Close()
+	waiting := map[uint64]bool{}
+	findings, err := s.Verify(ctx, func(seg store.Segment, r store.Range) (zone.Hash, bool) {
+		root, ok := a.roots[rootKey{r.Device, r.First}]
+		if !ok {
+			waiting[seg.Number] = true
+		}
+		return root, ok
+	}, func(done, total int) { progress("store", int64(done), int64(total)) })
+	if err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	for _, f := range findings {
+		a.found("store: %s", f)
+	}
+	a.out.Segments, a.out.Waiting = len(s.Segments()), len(waiting)
+	a.missing(s)
+	return nil
+}
+
+// missing finds segments that the ledger holds and the store has lost.
+func (a *auditor) missing(s *store.Store) {
+	for key := range a.roots {
+		seg, ok := s.SegmentOf(key.first)
+		if ok {
+			_, ok = seg.Range(key.device)
+		}
+		if !ok {
+			a.found("store: the ledger records a segment of %s from SEQ %d on, the store has none", key.device, key.first)
+		}
+	}
+}
+
+func (a *auditor) key() error {
+	k, err := identity.Load(a.path(keyFile))
+	if err != nil {
+		a.found("key: %v", err)
+		return nil
+	}
+	for b := range embedded.Scan(a.path(ledgerDir)) {
+		if b == nil || len(b.Txs) == 0 {
+			break
+		}
+		tx, err := contract.Parse(b.Txs[0])
+		if err != nil {
+			break
+		}
+		if z, ok := tx.Tx.Body.(*contract.ZoneCreated); ok && string(z.Master[:]) != string(k.Ed25519()) {
+			a.found("key: %s is not the key of the zone's master", a.path(keyFile))
+		}
+		break
+	}
+	return nil
+}
+
+func (a *auditor) models() error {
+	entries, err := os.ReadDir(a.path(modelDir))
+	if err != nil {
+		return fmt.Errorf("models: %w", err)
+	}
+	have := map[string]bool{}
+	for _, e := range entries {
+		path := a.path(modelDir, e.Name())
+		have[e.Name()] = true
+		b, err := os.ReadFile(path)
+		if err != nil {
+			a.found("model %s: %v", path, err)
+			continue
+		}
+		if sum := sha256.Sum256(b); e.Name() != zone.Hash(sum).String()+".model" {
+			a.found("model %s: its contents have the digest %s", path, zone.Hash(sum))
+		}
+		a.out.Models++
+	}
+	for name := range a.known {
+		if !have[name] {
+			a.found("model %s: the ledger names it, the file is missing", strings.TrimSuffix(name, ".model"))
+		}
+	}
+	return nil
+}
+
+func (a *auditor) alerts() error {
+	have := map[zone.Hash]bool{}
+	for rec, err := range journal.Scan(a.path(alertFile), monitor.AlertsKind) {
+		if err != nil {
+			a.found("alerts: %v", err)
+			break
+		}
+		alert, err := monitor.ParseAlert(rec.Payload)
+		if err != nil {
+			a.found("alerts: record %d: %v", rec.Number, err)
+			continue
+		}
+		digest, err := alert.Digest()
+		if err != nil {
+			return err
+		}
+		have[digest] = true
+	}
+	for digest := range a.said {
+		if !have[digest] {
+			a.found("alerts: the ledger names %s, there is no such record", zone.AlertID(digest))
+		}
+	}
+	a.out.Alerts = len(a.said)
+	return nil
+}
+
+func (a *auditor) runs() error {
+	for _, err := range journal.Scan(a.path(runFile), runsKind) {
+		if err != nil {
+			a.found("runs: %v", err)
+		}
+	}
+	return nil
+}
+
+// strangers finds files that are not part of a state directory, and a lock
+// file that is not empty.
+func (a *auditor) strangers() error {
+	entries, err := os.ReadDir(a.dir)
+	if err != nil {
+		return fmt.Errorf("state directory: %w", err)
+	}
+	known := map[string]bool{formatFile: true, lockFile: true, keyFile: true, ledgerDir: true, storeDir: true, modelDir: true, alertFile: true, runFile: true}
+	for _, e := range entries {
+		if !known[e.Name()] {
+			a.found("state directory: %s is not part of it", e.Name())
+		}
+	}
+	if info, err := os.Stat(a.path(lockFile)); err == nil && info.Size() != 0 {
+		a.found("state directory: %s is not empty", lockFile)
+	}
+	return nil
+}

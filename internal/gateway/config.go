@@ -1,0 +1,325 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+
+	"bellwether/internal/detect"
+	"bellwether/internal/feature"
+	"bellwether/internal/monitor"
+	"bellwether/internal/roster"
+	"bellwether/internal/trust"
+	"bellwether/internal/zone"
+)
+
+// Config is the configuration file, in YAML. Unknown keys are errors. Every
+// field that is left out takes the default named.
+type Config struct {
+	// State is the state directory; needed by run.
+	State string `yaml:"state"`
+	// Interface is the network interface on the zone's side; needed by run.
+	Interface string `yaml:"interface"`
+	// Promiscuous also takes frames that are not for this machine. Default false.
+	Promiscuous bool `yaml:"promiscuous"`
+	// Zone names the zone when its state directory is made.
+	Zone ZoneConfig `yaml:"zone"`
+	// Subnets are the zone's side. Default: live, those of the interface; in a
+	// replay, private and link-local addresses.
+	Subnets []Prefix `yaml:"subnets"`
+	// Gateways are the MAC addresses of routers, which are no devices. Default:
+	// live, this machine and its default gateway; in a replay, guessed.
+	Gateways []MAC `yaml:"gateways"`
+	// Devices says what people call the devices.
+	Devices DevicesConfig `yaml:"devices"`
+	// Learn says when a device has been seen enough.
+	Learn LearnConfig `yaml:"learn"`
+	// Detector is how a device's behaviour is learned and judged.
+	Detector DetectorConfig `yaml:"detector"`
+	// Quiet is how long a malicious device must give no cause for alarm until
+	// it is watched again. Default 5m.
+	Quiet Duration `yaml:"quiet"`
+	// Store bounds what is kept of snapshots.
+	Store StoreConfig `yaml:"store"`
+	// Ledger says which ledger the zone has.
+	Ledger LedgerConfig `yaml:"ledger"`
+	// Trust is the threshold that outsiders ask for.
+	Trust TrustConfig `yaml:"trust"`
+	// Tables bounds the feature statistics.
+	Tables TablesConfig `yaml:"tables"`
+	// Alerts says where alerts go besides standard output.
+	Alerts AlertsConfig `yaml:"alerts"`
+	// Workers is the number of goroutines that score and train. Default: the
+	// number of processors.
+	Workers int `yaml:"workers"`
+	// Batch is how many snapshots are scored together. Default 512. No result
+	// depends on it, nor on Workers.
+	Batch int `yaml:"batch"`
+}
+
+// ZoneConfig names a new zone.
+type ZoneConfig struct {
+	Name    string `yaml:"name"`     // default "zone"
+	UseCase string `yaml:"use_case"` // smart-home (default), health-care, school or grid
+}
+
+// DevicesConfig says who the devices are.
+type DevicesConfig struct {
+	Names  string `yaml:"names"`  // CSV file with the columns "MAC Address" and "Device Name"
+	Listed []MAC  `yaml:"listed"` // devices even if their address is locally administered
+	Max    int    `yaml:"max"`    // devices that are kept, default 512
+}
+
+// LearnConfig says when a device has been seen enough.
+type LearnConfig struct {
+	Snapshots int      `yaml:"snapshots"` // default 2000
+	For       Duration `yaml:"for"`       // live only, default 24h
+}
+
+// DetectorConfig is how a device's behaviour is learned and judged.
+type DetectorConfig struct {
+	Rule   string  `yaml:"rule"`   // threshold: eq1 (the paper's), max, conformal or quantile
+	Alpha  float64 `yaml:"alpha"`  // of conformal and quantile, default 0.001
+	Seed   uint64  `yaml:"seed"`   // of the training, default 0
+	Epochs int     `yaml:"epochs"` // at most, default 100
+	Window int     `yaml:"window"` // snapshots that vote; default: found while learning
+}
+
+// StoreConfig bounds what is kept of snapshots.
+type StoreConfig struct {
+	MaxAge      Duration `yaml:"max_age"`      // default 720h (30 days)
+	MaxBytes    Bytes    `yaml:"max_bytes"`    // default 4GiB
+	SegmentRows int      `yaml:"segment_rows"` // snapshots in one segment, default 8192
+	SegmentAge  Duration `yaml:"segment_age"`  // how long one stays open, default 10m
+}
+
+// LedgerConfig says which ledger the zone has.
+type LedgerConfig struct {
+	Driver   string   `yaml:"driver"`    // embedded
+	BlockTxs int      `yaml:"block_txs"` // transactions in one block, default 100
+	BlockAge Duration `yaml:"block_age"` // how long one stays open, default 10s
+}
+
+// TrustConfig is the threshold that outsiders ask for.
+type TrustConfig struct {
+	Threshold float64 `yaml:"threshold"` // 0 to 1; default: that of the use case
+}
+
+// TablesConfig bounds the feature statistics, in entries; 0 is the default.
+type TablesConfig struct {
+	Hosts    int `yaml:"hosts"`
+	Channels int `yaml:"channels"`
+	Sockets  int `yaml:"sockets"`
+}
+
+// AlertsConfig says where alerts go.
+type AlertsConfig struct {
+	File string `yaml:"file"` // JSON lines in the shape of Suricata's EVE log
+}
+
+// MAC, Prefix, Duration and Bytes are read from YAML strings.
+type (
+	// MAC is a device address like 64:16:66:49:3e:cb.
+	MAC zone.MAC
+	// Prefix is a subnet like 192.168.4.0/24.
+	Prefix netip.Prefix
+	// Duration is a length of time like 90s, 10m or 24h, not negative.
+	Duration time.Duration
+	// Bytes is a size like 512MiB, 4GiB or a plain number.
+	Bytes int64
+)
+
+// UnmarshalYAML reads a MAC address.
+func (m *MAC) UnmarshalYAML(b []byte) error {
+	p, err := zone.ParseMAC(unquote(b))
+	*m = MAC(p)
+	return err
+}
+
+// MarshalText writes the address as UnmarshalYAML reads it.
+func (m MAC) MarshalText() ([]byte, error) { return zone.MAC(m).MarshalText() }
+
+// MarshalText writes the subnet as UnmarshalYAML reads it.
+func (p Prefix) MarshalText() ([]byte, error) { return netip.Prefix(p).MarshalText() }
+
+// UnmarshalYAML reads a subnet.
+func (p *Prefix) UnmarshalYAML(b []byte) error {
+	v, err := netip.ParsePrefix(unquote(b))
+	if err != nil {
+		return fmt.Errorf("%q is not a subnet: want one like 192.168.4.0/24", unquote(b))
+	}
+	*p = Prefix(v.Masked())
+	return nil
+}
+
+// UnmarshalYAML reads a length of time.
+func (d *Duration) UnmarshalYAML(b []byte) error {
+	v, err := time.ParseDuration(unquote(b))
+	if err != nil || v < 0 {
+		return fmt.Errorf("%q is not a length of time: want one like 90s, 10m or 24h", unquote(b))
+	}
+	*d = Duration(v)
+	return nil
+}
+
+var sizes = regexp.MustCompile(`^([0-9]{1,12})(KiB|MiB|GiB|TiB|)$`)
+
+// UnmarshalYAML reads a size.
+func (n *Bytes) UnmarshalYAML(b []byte) error {
+	parts := sizes.FindStringSubmatch(unquote(b))
+	if parts == nil {
+		return fmt.Errorf("%q is not a size: want one like 512MiB or 4GiB", unquote(b))
+	}
+	v, _ := strconv.ParseInt(parts[1], 10, 64)
+	shift := map[string]uint{"": 0, "KiB": 10, "MiB": 20, "GiB": 30, "TiB": 40}[parts[2]]
+	if v > (1<<62)>>shift {
+		return fmt.Errorf("%q is too large", unquote(b))
+	}
+	*n = Bytes(v << shift)
+	return nil
+}
+
+func unquote(b []byte) string { return strings.Trim(strings.TrimSpace(string(b)), `"'`) }
+
+// ReadConfig reads and checks a configuration file. Relative paths in it start
+// from its directory.
+func ReadConfig(path string) (Config, error) {
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Config{}, fmt.Errorf("configuration %s does not exist; `bellwether config example` prints one", path)
+	}
+	if err != nil {
+		return Config{}, fmt.Errorf("configuration: %w", err)
+	}
+	c, err := ParseConfig(b)
+	if err != nil {
+		return Config{}, fmt.Errorf("configuration %s: %w", path, err)
+	}
+	for _, p := range []*string{&c.State, &c.Devices.Names, &c.Alerts.File} {
+		if *p != "" && !filepath.IsAbs(*p) {
+			*p = filepath.Join(filepath.Dir(path), *p)
+		}
+	}
+	return c, nil
+}
+
+// ParseConfig reads and checks a configuration.
+func ParseConfig(b []byte) (Config, error) {
+	var c Config
+	if err := yaml.UnmarshalWithOptions(b, &c, yaml.DisallowUnknownField()); err != nil {
+		return Config{}, errors.New(yaml.FormatError(err, false, true))
+	}
+	return c, c.Validate()
+}
+
+// Validate reports everything that is wrong with a configuration.
+func (c Config) Validate() error {
+	var errs []error
+	bad := func(wrong bool, format string, args ...any) {
+		if wrong {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	for _, n := range []struct {
+		key   string
+		value int
+	}{
+		{"learn.snapshots", c.Learn.Snapshots}, {"devices.max", c.Devices.Max}, {"store.segment_rows", c.Store.SegmentRows},
+		{"ledger.block_txs", c.Ledger.BlockTxs}, {"tables.hosts", c.Tables.Hosts}, {"tables.channels", c.Tables.Channels},
+		{"tables.sockets", c.Tables.Sockets}, {"workers", c.Workers}, {"batch", c.Batch}, {"detector.window", c.Detector.Window},
+	} {
+		bad(n.value < 0, "%s is %d: want 1 or more, or leave it out", n.key, n.value)
+	}
+	bad(c.Store.SegmentRows > maxSegmentRows, "store.segment_rows is %d: want at most %d", c.Store.SegmentRows, maxSegmentRows)
+	bad(c.Ledger.Driver != "" && c.Ledger.Driver != "embedded", "ledger.driver is %q: want embedded", c.Ledger.Driver)
+	bad(c.Trust.Threshold < 0 || c.Trust.Threshold > 1, "trust.threshold is %g: want 0 to 1", c.Trust.Threshold)
+	if _, err := trust.ThresholdOf(c.useCase()); err != nil {
+		errs = append(errs, fmt.Errorf("zone.use_case: %w", err))
+	}
+	if c.Zone.Name != "" {
+		if err := roster.CheckName(c.Zone.Name); err != nil {
+			errs = append(errs, fmt.Errorf("zone.name: %w", err))
+		}
+	}
+	if err := c.detectOptions().Validate(); err != nil {
+		errs = append(errs, fmt.Errorf("detector: %w", err))
+	}
+	return errors.Join(errs...)
+}
+
+// maxSegmentRows bounds a segment, and with it the memory that reading one takes.
+const maxSegmentRows = 16384
+
+func (c Config) useCase() string {
+	if c.Zone.UseCase == "" {
+		return "smart-home"
+	}
+	return c.Zone.UseCase
+}
+
+func (c Config) detectOptions() detect.Options {
+	d := c.Detector
+	return detect.Options{Rule: detect.Rule(d.Rule), Alpha: d.Alpha, Seed: d.Seed, Epochs: d.Epochs,
+		MinWindow: d.Window, MaxWindow: d.Window}
+}
+
+func (c Config) monitorOptions() monitor.Options {
+	workers := c.Workers
+	if workers == 0 {
+		workers = runtime.GOMAXPROCS(0)
+	}
+	return monitor.Options{
+		Learn:  monitor.Learn{Snapshots: c.Learn.Snapshots, For: time.Duration(c.Learn.For)},
+		Detect: c.detectOptions(), Limits: feature.Limits(c.Tables),
+		SegmentRows: c.Store.SegmentRows, SegmentAge: time.Duration(c.Store.SegmentAge),
+		Quiet: time.Duration(c.Quiet), Batch: c.Batch, Workers: workers, MaxDevices: c.Devices.Max,
+	}
+}
+
+func (c Config) rosterOptions() (roster.Options, error) {
+	o := roster.Options{}
+	for _, p := range c.Subnets {
+		o.Subnets = append(o.Subnets, netip.Prefix(p))
+	}
+	for _, m := range c.Gateways {
+		o.Gateways = append(o.Gateways, zone.MAC(m))
+	}
+	for _, m := range c.Devices.Listed {
+		o.Devices = append(o.Devices, zone.MAC(m))
+	}
+	if c.Devices.Names == "" {
+		return o, nil
+	}
+	var err error
+	o.Names, err = roster.ReadNamesFile(c.Devices.Names)
+	return o, err
+}
+
+func (c Config) stateOptions() StateOptions {
+	o := StateOptions{BlockTxs: c.Ledger.BlockTxs, BlockAge: time.Duration(c.Ledger.BlockAge),
+		MaxAge: time.Duration(c.Store.MaxAge), MaxBytes: int64(c.Store.MaxBytes),
+		Identity: Identity{Name: c.Zone.Name, UseCase: c.useCase()}}
+	if o.Identity.Name == "" {
+		o.Identity.Name = "zone"
+	}
+	return o
+}
+
+// decisive is the part of the configuration that decides results: two runs that
+// agree in it and in their captures come to the same transactions.
+func (c Config) decisive() Config {
+	c.State, c.Interface, c.Promiscuous, c.Alerts, c.Trust = "", "", false, AlertsConfig{}, TrustConfig{}
+	c.Workers, c.Batch = 0, 0
+	c.Store.MaxAge, c.Store.MaxBytes, c.Devices.Names = 0, 0, ""
+	return c
+}

@@ -1,0 +1,154 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"iter"
+	"time"
+
+	"bellwether/internal/contract"
+	"bellwether/internal/feature"
+	"bellwether/internal/store"
+	"bellwether/internal/trust"
+	"bellwether/internal/zone"
+)
+
+// Entry is one transaction of the ledger, for people.
+type Entry struct {
+	Block     uint64    `json:"block"`
+	BlockHash zone.Hash `json:"block_hash"`
+	BlockTime string    `json:"block_time"`
+	Index     int       `json:"index"`
+	ID        zone.HID  `json:"h_id"`
+	Kind      string    `json:"kind"`
+	Device    string    `json:"device"` // empty: the zone itself
+	Time      string    `json:"time"`
+	N         uint64    `json:"n"`
+	Says      string    `json:"says"`
+	Body      any       `json:"body"`
+}
+
+// Entries gives the ledger's transactions from a block on.
+func (s *State) Entries(ctx context.Context, from uint64) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		for n := from; n < s.Ledger.Height(); n++ {
+			b, err := s.Ledger.Block(ctx, n)
+			if err != nil {
+				yield(Entry{}, fmt.Errorf("ledger block %d: %w", n, err))
+				return
+			}
+			for i, raw := range b.Txs {
+				tx, err := contract.Parse(raw)
+				if err != nil {
+					yield(Entry{}, fmt.Errorf("ledger block %d, transaction %d: %w", n, i, err))
+					return
+				}
+				e := Entry{Block: n, BlockHash: b.Header.Hash(), BlockTime: b.Header.Time.String(), Index: i, ID: tx.ID,
+					Kind: tx.Tx.Kind.String(), Time: tx.Tx.Time.String(), N: tx.Tx.N, Says: says(tx.Tx.Body), Body: tx.Tx.Body}
+				if tx.Tx.Device != (zone.MAC{}) {
+					e.Device = tx.Tx.Device.String()
+				}
+				if !yield(e, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// says puts a transaction's body in words.
+func says(body contract.Body) string {
+	switch b := body.(type) {
+	case *contract.ZoneCreated:
+		return fmt.Sprintf("zone %q for %s", b.Name, b.UseCase)
+	case *contract.DeviceSeen:
+		return fmt.Sprintf("%q joined", b.Name)
+	case *contract.DeviceRenamed:
+		return fmt.Sprintf("is called %q", b.Name)
+	case *contract.ModelAccepted:
+		return fmt.Sprintf("learned from %d snapshots, SEQ %d to %d; threshold %.4g (%s), window %d", b.Rows, b.First, b.Last, b.Threshold, b.Rule, b.Window)
+	case *contract.SegmentRecorded:
+		return fmt.Sprintf("SEQ %d to %d: %d normal, %d malicious, %d unjudged; root %s", b.First, b.Last, b.Normal, b.Malicious, b.Unjudged, b.Root.Short())
+	case *contract.VerdictChanged:
+		return fmt.Sprintf("%s → %s (%s), score %.4g, threshold %.4g, SEQ %d to %d", b.From, b.To, b.Reason, b.Score, b.Threshold, b.First, b.Last)
+	case *contract.OperatorAction:
+		if b.Until != 0 {
+			return fmt.Sprintf("%s until %s %s", b.Action, b.Until, b.Note)
+		}
+		return b.Action + " " + b.Note
+	}
+	return ""
+}
+
+// Trust folds the ledger into the zone's trust at a moment; 0 is the newest
+// entry's time. threshold 0 is the use case's preset.
+func (s *State) Trust(ctx context.Context, at zone.Time, threshold float64) (trust.Zone, error) {
+	fold, err := foldTrust(ctx, s.Ledger)
+	if err != nil {
+		return trust.Zone{}, err
+	}
+	return fold.At(max(at, fold.Newest()), threshold), nil
+}
+
+// Export says which snapshots to write, and how.
+type Export struct {
+	From, To zone.SeqID // 0: the oldest kept, the newest
+	Device   zone.MAC   // zero: all
+	Format   string     // csv, jsonl or parquet
+}
+
+// Export writes stored snapshots.
+func (s *State) Export(ctx context.Context, w io.Writer, x Export) error {
+	if last := s.Store.Last(); x.From > last || x.To > last {
+		return fmt.Errorf("SEQ %d to %d: the store ends with SEQ %d", x.From, x.To, last)
+	}
+	_, err := store.Export(w, s.Store.Rows(ctx, x.From, x.To, x.Device), feature.Names(), x.Format)
+	return err
+}
+
+// Decision is what an operator decides about a device.
+type Decision struct {
+	Action string // relearn, silence, unsilence or rename
+	For    time.Duration
+	Note   string
+	Name   string
+	Now    zone.Time
+}
+
+// Decide records an operator's decision on the ledger; it is durable on return.
+func (s *State) Decide(ctx context.Context, mac zone.MAC, d Decision) (zone.HID, error) {
+	world, err := s.worldAt(ctx, s.Ledger.Height())
+	if err != nil {
+		return zone.HID{}, err
+	}
+	dev, ok, err := contract.ReadDevice(world, mac)
+	if err != nil {
+		return zone.HID{}, err
+	}
+	if !ok {
+		return zone.HID{}, fmt.Errorf("%s is not a device of zone %s", mac, s.Zone.Name)
+	}
+	tx := contract.Tx{Zone: s.Zone.ID, Time: d.Now, Device: mac, N: dev.N + 1, Body: d.body()}
+	raw, err := tx.Sign(s.Key)
+	if err != nil {
+		return zone.HID{}, err
+	}
+	if err := s.Ledger.Submit(ctx, raw); err != nil {
+		return zone.HID{}, err
+	}
+	if err := s.Ledger.Commit(ctx); err != nil {
+		return zone.HID{}, err
+	}
+	return contract.ID(raw)
+}
+
+func (d Decision) body() contract.Body {
+	switch d.Action {
+	case "rename":
+		return &contract.DeviceRenamed{Name: d.Name}
+	case contract.ActionSilence:
+		return &contract.OperatorAction{Action: d.Action, Until: d.Now.Add(d.For), Note: d.Note}
+	}
+	return &contract.OperatorAction{Action: d.Action, Note: d.Note}
+}

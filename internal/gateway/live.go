@@ -1,0 +1,210 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"bellwether/internal/capture"
+	"bellwether/internal/monitor"
+	"bellwether/internal/packet"
+	"bellwether/internal/roster"
+	"bellwether/internal/zone"
+)
+
+// ExampleConfig is a configuration to start from.
+const ExampleConfig = `# Bellwether's configuration. What is left out takes its default.
+state: /var/lib/bellwether
+interface: wlan0              # on the zone's side
+zone:
+  name: Home
+  use_case: smart-home        # or health-care, school, grid
+# subnets: [192.168.4.0/24]   # the zone's side; default: those of the interface
+# gateways: [dc:a6:32:ce:31:63]
+devices:
+  # names: names.csv          # columns "MAC Address,Device Name"
+  max: 512
+learn:
+  snapshots: 2000             # a device is learned from at least so many packets
+  for: 24h                    # and for at least so long
+store:
+  max_age: 720h
+  max_bytes: 4GiB
+ledger:
+  driver: embedded
+  block_txs: 100
+  block_age: 10s
+# alerts:
+#   file: /var/log/bellwether/eve.json
+`
+
+// ValidateLive reports what a live gateway lacks in a configuration.
+func (c Config) ValidateLive() error {
+	var errs []error
+	if c.State == "" {
+		errs = append(errs, errors.New("state is missing: want a directory like /var/lib/bellwether"))
+	}
+	if c.Interface == "" {
+		errs = append(errs, errors.New("interface is missing: want the network interface on the zone's side"))
+	}
+	return errors.Join(append(errs, c.Validate())...)
+}
+
+// Live watches a network interface.
+type Live struct {
+	Config Config
+	Events Events
+	Log    *slog.Logger
+}
+
+// watching is a Live under way. Its packet loop is the only user of monitor.
+type watching struct {
+	Live
+	state   *State
+	source  *capture.Live
+	monitor *monitor.Monitor
+	packet  packet.Packet
+	ticked  time.Time
+	told    time.Time
+	stats   capture.LiveStats
+}
+
+// How often the packet loop looks at the clock's work: open blocks and
+// segments, and what it tells of itself.
+const (
+	tickEvery = time.Second
+	tellEvery = time.Minute
+)
+
+// Run watches until ctx ends, then stores what was observed and returns nil.
+func (l Live) Run(ctx context.Context) error {
+	if err := l.Config.ValidateLive(); err != nil {
+		return err
+	}
+	w := &watching{Live: l}
+	source, err := capture.OpenLive(l.Config.Interface, capture.LiveOptions{Promiscuous: l.Config.Promiscuous})
+	if err != nil {
+		return err
+	}
+	w.source = source
+	defer source.Close()
+	o := l.Config.stateOptions()
+	o.Identity.Created = zone.TimeOf(time.Now())
+	if w.state, err = OpenState(ctx, l.Config.State, o); err != nil {
+		return err
+	}
+	defer w.state.Close()
+
+	work, ctx := errgroup.WithContext(ctx)
+	if err := w.begin(ctx, work); err != nil {
+		return err
+	}
+	work.Go(func() error { return w.loop(ctx) })
+	work.Go(func() error {
+		<-ctx.Done()
+		return source.Close()
+	})
+	err = work.Wait()
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// begin puts the monitor where the zone's past ends.
+func (w *watching) begin(ctx context.Context, work *errgroup.Group) error {
+	past, err := w.state.pastAt(ctx, w.state.Ledger.Height(), w.state.Store.Last())
+	if err != nil {
+		return err
+	}
+	who, err := w.Config.rosterOptions()
+	if err != nil {
+		return err
+	}
+	if err := surroundings(w.Config.Interface, &who); err != nil {
+		return err
+	}
+	o := w.Config.monitorOptions()
+	o.ModelDir, o.Log = w.state.path(modelDir), w.Log
+	o.Background = func(job func()) { work.Go(func() error { job(); return nil }) }
+	w.monitor, err = monitor.New(ctx, o, monitor.Parts{
+		Roster: roster.New(who), Store: w.state.Store, Alerts: w.state.Alerts, Ledger: w.state.Ledger, Signer: w.state.Key,
+		OnAlert: raiser(context.WithoutCancel(ctx), w.state, w.Events.Alert),
+	}, past)
+	if err != nil {
+		return err
+	}
+	return w.monitor.Resubmit(ctx)
+}
+
+// loop takes packets until ctx ends, then makes everything durable. What it
+// does with a packet is never cut short.
+func (w *watching) loop(ctx context.Context) error {
+	whole := context.WithoutCancel(ctx)
+	var fr capture.Frame
+	for ctx.Err() == nil {
+		err := w.source.Next(&fr)
+		switch {
+		case err == nil:
+			w.packet.Time, w.packet.Length = fr.Time, fr.Length
+			packet.Decode(fr.Link, fr.Data, &w.packet)
+			err = w.monitor.Observe(whole, &w.packet)
+		case errors.Is(err, capture.ErrTimeout):
+			err = w.monitor.Process(whole)
+		case ctx.Err() != nil:
+			err = nil
+		}
+		if err == nil {
+			err = w.tick(whole)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if err := w.monitor.Flush(whole); err != nil {
+		return err
+	}
+	w.tell("stopped")
+	return nil
+}
+
+// tick does what is due by the clock.
+func (w *watching) tick(ctx context.Context) error {
+	now := time.Now()
+	if now.Sub(w.ticked) < tickEvery {
+		return nil
+	}
+	w.ticked = now
+	if err := w.monitor.Tick(ctx, zone.TimeOf(now)); err != nil {
+		return err
+	}
+	if now.Sub(w.told) < tellEvery {
+		return nil
+	}
+	w.told = now
+	removed, err := w.state.Store.Retain(zone.TimeOf(now))
+	if err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	if len(removed) > 0 {
+		w.Log.Info("old snapshots removed", "segments", len(removed), "to_seq", removed[len(removed)-1].Last)
+	}
+	w.tell("watching")
+	return nil
+}
+
+// tell logs what was seen and what was lost.
+func (w *watching) tell(what string) {
+	s, err := w.source.Stats()
+	if err == nil {
+		w.stats = s
+	}
+	drops := w.monitor.Drops()
+	w.Log.Info(what, "packets", w.monitor.Packets(), "devices", len(w.monitor.Devices()), "kernel_drops", w.stats.KernelDrops,
+		"kernel_received", w.stats.Received, "over_max_devices", drops.OverMaxDevices, "evictions", evictions(w.monitor.Tables()),
+		"blocks", w.state.Ledger.Height(), "seq", w.state.Store.Last())
+}

@@ -1,0 +1,116 @@
+package gateway
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+
+	"bellwether/internal/journal"
+	"bellwether/internal/zone"
+)
+
+// runsKind marks the journal of a state directory's replays.
+const runsKind = "runs"
+
+// run is one replay over a state directory: what it reads and where in the
+// zone's history it begins.
+type run struct {
+	Inputs zone.Hash  `json:"inputs"` // digest of options and captures
+	Learn  []string   `json:"learn"`
+	Watch  []string   `json:"watch"`
+	Height uint64     `json:"height"`   // blocks before it
+	Last   zone.SeqID `json:"last_seq"` // snapshots before it
+	Done   bool       `json:"done"`     // this record says that it ended
+}
+
+// runs remembers the replays over a state directory, so that one that was
+// stopped goes on where it began and not twice.
+type runs struct {
+	journal *journal.Journal
+	newest  run
+	any     bool
+}
+
+func openRuns(path string) (*runs, error) {
+	r := &runs{}
+	j, err := journal.Open(path, runsKind, func(rec int, payload []byte) error {
+		var next run
+		if err := json.Unmarshal(payload, &next); err != nil {
+			return fmt.Errorf("%s, record %d: %w", path, rec, err)
+		}
+		r.newest, r.any = next, true
+		return nil
+	})
+	r.journal = j
+	return r, err
+}
+
+// begin finds the run with these inputs, or records a new one that starts at
+// the given place.
+func (r *runs) begin(next run) (run, error) {
+	if r.any && r.newest.Inputs == next.Inputs {
+		return r.newest, nil
+	}
+	if r.any && !r.newest.Done {
+		return run{}, fmt.Errorf("the state directory holds an unfinished replay with other captures or options (learned %q, watched %q): repeat that one to finish it, or give another --state",
+			r.newest.Learn, r.newest.Watch)
+	}
+	return next, r.append(next)
+}
+
+// end records that the run is complete.
+func (r *runs) end(done run) error {
+	if done.Done {
+		return nil
+	}
+	done.Done = true
+	return r.append(done)
+}
+
+func (r *runs) append(next run) error {
+	b, err := json.Marshal(next)
+	if err != nil {
+		return err
+	}
+	if err := r.journal.Append(b); err != nil {
+		return fmt.Errorf("recording the run: %w", err)
+	}
+	r.newest, r.any = next, true
+	return nil
+}
+
+// sampleBytes of a capture's beginning and end stand for it in a digest.
+const sampleBytes = 64 << 10
+
+// fingerprint digests a capture file: its size, beginning and end.
+func fingerprint(path string) (zone.Hash, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return zone.Hash{}, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return zone.Hash{}, err
+	}
+	h := sha256.New()
+	fmt.Fprintf(h, "%d\n", info.Size())
+	if _, err := io.CopyN(h, f, min(info.Size(), sampleBytes)); err != nil {
+		return zone.Hash{}, fmt.Errorf("%s: %w", path, err)
+	}
+	if tail := info.Size() - sampleBytes; tail > 0 {
+		if _, err := io.Copy(h, io.NewSectionReader(f, tail, sampleBytes)); err != nil {
+			return zone.Hash{}, fmt.Errorf("%s: %w", path, err)
+		}
+	}
+	return zone.Hash(h.Sum(nil)), nil
+}
+
+func (r *runs) close() error {
+	if r.journal == nil {
+		return nil
+	}
+	return r.journal.Close()
+}

@@ -1,0 +1,200 @@
+package monitor
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"time"
+
+	"bellwether/internal/detect"
+	"bellwether/internal/zone"
+)
+
+// The spans over which habits are counted.
+const (
+	hostSpan = time.Minute      // different hosts contacted
+	rateSpan = 10 * time.Second // packets and bytes sent
+)
+
+// maxHabit bounds the snapshots that a habit remembers, and so the largest
+// count that it can tell.
+const maxHabit = 8192
+
+// service is what a device asks of others: a protocol (an IP protocol number,
+// or the EtherType of ARP) and a destination port.
+type service struct {
+	proto, port uint16
+}
+
+type contact struct {
+	time    zone.Time
+	service service
+	dst     netip.Addr
+	asks    bool // it counts among the hosts contacted
+	length  uint32
+}
+
+// habit counts what a device did in the last minute.
+type habit struct {
+	contacts []contact // in order of arrival
+	hosts    map[service]map[netip.Addr]int
+	all      map[netip.Addr]int
+	packets  int // in the last rateSpan
+	bytes    int64
+	rate     int // index of the oldest contact that packets and bytes count
+}
+
+func newHabit() *habit {
+	return &habit{hosts: map[service]map[netip.Addr]int{}, all: map[netip.Addr]int{}}
+}
+
+const (
+	protoTCP = 6
+	protoUDP = 17
+	protoARP = 0x0806
+	tcpSYN   = 0x02
+	tcpACK   = 0x10
+)
+
+// asks reports a snapshot by which the device itself turns to a host.
+func asks(s *zone.Snapshot) bool {
+	switch s.Proto {
+	case protoTCP:
+		return s.TCPFlags&(tcpSYN|tcpACK) == tcpSYN
+	case protoUDP:
+		return s.SrcPort >= s.DstPort
+	}
+	return s.Dst.IsValid()
+}
+
+// add counts the device's next snapshot.
+func (h *habit) add(s *zone.Snapshot) {
+	c := contact{time: s.Time, service: service{s.Proto, s.DstPort}, dst: s.Dst, asks: asks(s), length: s.Length}
+	if s.Proto == protoARP {
+		c.service.port = 0
+	}
+	h.expire(s.Time)
+	h.contacts = append(h.contacts, c)
+	h.packets++
+	h.bytes += int64(c.length)
+	if !c.asks {
+		return
+	}
+	hosts := h.hosts[c.service]
+	if hosts == nil {
+		hosts = map[netip.Addr]int{}
+		h.hosts[c.service] = hosts
+	}
+	hosts[c.dst]++
+	h.all[c.dst]++
+}
+
+// expire forgets what is too old at now.
+func (h *habit) expire(now zone.Time) {
+	for h.rate < len(h.contacts) && now.Sub(h.contacts[h.rate].time) > rateSpan {
+		h.packets--
+		h.bytes -= int64(h.contacts[h.rate].length)
+		h.rate++
+	}
+	drop := 0
+	for drop < h.rate && (now.Sub(h.contacts[drop].time) > hostSpan || len(h.contacts)-drop >= maxHabit) {
+		h.forget(&h.contacts[drop])
+		drop++
+	}
+	if len(h.contacts)-drop >= maxHabit { // all within rateSpan
+		c := &h.contacts[drop]
+		h.packets--
+		h.bytes -= int64(c.length)
+		h.rate++
+		h.forget(c)
+		drop++
+	}
+	h.contacts = slices.Delete(h.contacts, 0, drop)
+	h.rate -= drop
+}
+
+func (h *habit) forget(c *contact) {
+	if !c.asks {
+		return
+	}
+	less(h.all, c.dst)
+	less(h.hosts[c.service], c.dst)
+	if len(h.hosts[c.service]) == 0 {
+		delete(h.hosts, c.service)
+	}
+}
+
+func less(m map[netip.Addr]int, a netip.Addr) {
+	if m[a]--; m[a] <= 0 {
+		delete(m, a)
+	}
+}
+
+// maxServices bounds the services of a profile; those with most hosts stay.
+const maxServices = 256
+
+// profiler finds the largest habits of a device in its learning snapshots.
+type profiler struct {
+	now       *habit
+	profile   detect.Profile
+	services  map[service]int
+	addresses map[netip.Addr]bool
+	known     map[netip.Addr]bool
+}
+
+func newProfiler() *profiler {
+	return &profiler{now: newHabit(), services: map[service]int{}, addresses: map[netip.Addr]bool{}, known: map[netip.Addr]bool{}}
+}
+
+// maxKnown bounds the addresses that a profile counts or lists.
+const maxKnown = 4096
+
+func (p *profiler) add(s *zone.Snapshot) {
+	if s.SrcMAC != s.Device {
+		return
+	}
+	if Bindable(s.Src) && len(p.addresses) < maxKnown {
+		p.addresses[s.Src] = true
+	}
+	p.now.add(s)
+	p.profile.MaxNewHosts = max(p.profile.MaxNewHosts, len(p.now.all))
+	p.profile.MaxPackets = max(p.profile.MaxPackets, p.now.packets)
+	p.profile.MaxBytes = max(p.profile.MaxBytes, p.now.bytes)
+	if c := &p.now.contacts[len(p.now.contacts)-1]; c.asks {
+		if len(p.services) < 16*maxServices || p.services[c.service] > 0 {
+			p.services[c.service] = max(p.services[c.service], len(p.now.hosts[c.service]))
+		}
+		if len(p.known) < maxKnown {
+			p.known[c.dst] = true
+		}
+	}
+}
+
+// result gives the profile, its lists sorted.
+func (p *profiler) result() detect.Profile {
+	out := p.profile
+	out.Hosts = len(p.known)
+	for a := range p.addresses {
+		out.Addresses = append(out.Addresses, a)
+		if a.Is6() {
+			if prefix, err := a.Prefix(64); err == nil {
+				out.Prefixes = append(out.Prefixes, prefix)
+			}
+		}
+	}
+	slices.SortFunc(out.Addresses, netip.Addr.Compare)
+	slices.SortFunc(out.Prefixes, func(a, b netip.Prefix) int { return a.Addr().Compare(b.Addr()) })
+	out.Prefixes = slices.Compact(out.Prefixes)
+	for s, n := range p.services {
+		out.Ports = append(out.Ports, detect.PortUse{Proto: s.proto, Port: s.port, MaxHosts: n})
+	}
+	byHosts := func(a, b detect.PortUse) int {
+		return cmp.Or(-cmp.Compare(a.MaxHosts, b.MaxHosts), cmp.Compare(a.Proto, b.Proto), cmp.Compare(a.Port, b.Port))
+	}
+	slices.SortFunc(out.Ports, byHosts)
+	out.Ports = out.Ports[:min(len(out.Ports), maxServices)]
+	slices.SortFunc(out.Ports, func(a, b detect.PortUse) int {
+		return cmp.Or(cmp.Compare(a.Proto, b.Proto), cmp.Compare(a.Port, b.Port))
+	})
+	return out
+}

@@ -1,0 +1,135 @@
+package monitor
+
+import (
+	"context"
+	"math"
+	"sync"
+
+	"bellwether/internal/contract"
+	"bellwether/internal/zone"
+)
+
+// Process scores and judges what was observed so far, in the order of arrival.
+func (m *Monitor) Process(ctx context.Context) error {
+	if err := m.takeTrained(ctx); err != nil {
+		return err
+	}
+	m.score()
+	for i := range m.batch {
+		if err := m.judge(ctx, i); err != nil {
+			return err
+		}
+	}
+	m.batch, m.owners, m.misuse = m.batch[:0], m.owners[:0], m.misuse[:0]
+	return nil
+}
+
+// score gives each snapshot of the batch its device's score, device by device,
+// on all workers. A score depends on the snapshot and the model alone.
+func (m *Monitor) score() {
+	var order []*device
+	for i, d := range m.owners {
+		m.batch[i].Score = math.NaN()
+		if d.scorer == nil {
+			continue
+		}
+		if len(d.pending) == 0 {
+			order = append(order, d)
+		}
+		d.pending = append(d.pending, i)
+	}
+	var wg sync.WaitGroup
+	limit := make(chan struct{}, m.o.Workers)
+	for _, d := range order {
+		limit <- struct{}{}
+		wg.Go(func() {
+			d.scorePending(m.batch)
+			<-limit
+		})
+	}
+	wg.Wait()
+}
+
+// scorePending scores the device's snapshots of the batch.
+func (d *device) scorePending(batch []zone.Snapshot) {
+	d.rows = d.rows[:0]
+	for _, i := range d.pending {
+		d.rows = append(d.rows, batch[i].Features)
+	}
+	d.scores = append(d.scores[:0], make([]float64, len(d.rows))...)
+	d.scorer.Score(d.rows, d.scores)
+	for k, i := range d.pending {
+		batch[i].Score = d.scores[k]
+	}
+	d.pending = d.pending[:0]
+}
+
+// judge labels snapshot i of the batch, stores it and lets its device's life go on.
+func (m *Monitor) judge(ctx context.Context, i int) error {
+	s, d := &m.batch[i], m.owners[i]
+	if len(m.segment) > 0 && s.Time.Sub(m.segment[0].Time) >= m.o.SegmentAge {
+		if err := m.closeSegment(ctx); err != nil {
+			return err
+		}
+	}
+	if d.state == zone.StateUnseen {
+		if err := m.join(ctx, d, s.Time); err != nil {
+			return err
+		}
+	}
+	alarm := ""
+	if d.scorer != nil {
+		alarm = d.judge(s, m.misuse[i] != "")
+	}
+	d.count(s)
+	m.segment = append(m.segment, *s)
+	if len(m.segment) >= m.o.SegmentRows {
+		if err := m.closeSegment(ctx); err != nil {
+			return err
+		}
+	}
+	return m.live(ctx, d, s, alarm, m.misuse[i])
+}
+
+// judge labels the snapshot and says why the device is to be called malicious, if it is.
+func (d *device) judge(s *zone.Snapshot, misuse bool) string {
+	flagged := misuse || s.Score > d.model.Threshold
+	s.Label = zone.Normal
+	if flagged {
+		s.Label = zone.Malicious
+	}
+	majority := d.vote.Add(s.Time, flagged)
+	d.remember(s)
+	switch {
+	case misuse:
+		return zone.ReasonSource
+	case majority:
+		return zone.ReasonScore
+	}
+	return ""
+}
+
+// join records a device that is seen for the first time; it learns from now.
+func (m *Monitor) join(ctx context.Context, d *device, at zone.Time) error {
+	if err := m.record.submit(ctx, d, at, &contract.DeviceSeen{Name: d.name}); err != nil {
+		return err
+	}
+	d.state, d.joined = zone.StateLearning, at
+	return nil
+}
+
+// live moves the device on in its life after snapshot s.
+func (m *Monitor) live(ctx context.Context, d *device, s *zone.Snapshot, alarm, misuse string) error {
+	if alarm != "" || d.lastAlarm == 0 {
+		d.lastAlarm = s.Time
+	}
+	switch {
+	case d.state == zone.StateWatching && alarm != "":
+		return m.raise(ctx, d, s, alarm, misuse)
+	case d.state == zone.StateMalicious && alarm == "" && s.Time.Sub(d.lastAlarm) >= m.o.Quiet:
+		return m.calm(ctx, d, s)
+	case d.state == zone.StateLearning && m.o.Background != nil && d.learned(m.o.Learn, s.Time):
+		return m.beginTraining(ctx, d)
+	}
+	return nil
+}

@@ -1,0 +1,254 @@
+// Package monitor is the Behaviour Monitor (paper, section 4.3): it takes each
+// packet of the zone, keeps a snapshot of what the zone's devices send, learns
+// each device while it is clean, judges it afterwards, and records all of it:
+// snapshots in the store under their SEQ-IDs, hashes and verdicts on the ledger
+// under their H-IDs.
+//
+// A device's life is unseen → learning → watching ⇄ malicious; an operator may
+// send it back to learning. While it learns, nothing is judged. Afterwards a
+// snapshot is malicious when the autoencoder's error exceeds the device's
+// threshold, or when it carries a source address that the device never had;
+// the device is malicious when the window vote over its snapshots says so, or
+// at once for a source address.
+//
+// Time is data here: it comes with the packets. The same packets give the same
+// snapshots, verdicts and transactions whatever the batch size, the number of
+// workers or the point of a restart.
+//
+// A Monitor starts no goroutine of its own and is not safe for concurrent use:
+// one goroutine calls Observe, Tick, FinishLearning and Close.
+package monitor
+
+import (
+	"context"
+	"crypto"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"bellwether/internal/detect"
+	"bellwether/internal/feature"
+	"bellwether/internal/ledger"
+	"bellwether/internal/packet"
+	"bellwether/internal/roster"
+	"bellwether/internal/store"
+	"bellwether/internal/zone"
+)
+
+// Options says how the monitor works. Zero fields take the defaults named.
+type Options struct {
+	Learn       Learn
+	Detect      detect.Options
+	Limits      feature.Limits
+	SegmentRows int           // snapshots that fill a segment of the store: 8,192
+	SegmentAge  time.Duration // and how long one may stay open, in packet time: 10 min
+	Quiet       time.Duration // without alarm until a malicious device is watched again: 5 min
+	Batch       int           // snapshots scored together: 512; no result depends on it
+	Workers     int           // goroutines that score and train: 1; no result depends on it
+	MaxDevices  int           // devices that are kept: 512; packets of others are counted
+	ModelDir    string        // where learned models are kept
+	// Background runs a training job beside the packet path. Nil trains only
+	// in FinishLearning, so that a replay is judged by its second set alone.
+	Background func(job func())
+	Log        *slog.Logger
+}
+
+// Learn says when a device has been seen enough.
+type Learn struct {
+	Snapshots int           // at least so many snapshots: 2,000
+	For       time.Duration // and, live, at least for so long: 24 h
+}
+
+func (o Options) withDefaults() Options {
+	set := func(v *int, d int) {
+		if *v <= 0 {
+			*v = d
+		}
+	}
+	set(&o.Learn.Snapshots, 2000)
+	set(&o.SegmentRows, 8192)
+	set(&o.Batch, 512)
+	set(&o.Workers, 1)
+	set(&o.MaxDevices, 512)
+	if o.SegmentAge <= 0 {
+		o.SegmentAge = 10 * time.Minute
+	}
+	if o.Quiet <= 0 {
+		o.Quiet = 5 * time.Minute
+	}
+	if o.Learn.For <= 0 {
+		o.Learn.For = 24 * time.Hour
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+// Parts are what the monitor works with. It owns none of them.
+type Parts struct {
+	Roster *roster.Roster
+	Store  *store.Store
+	Alerts *Alerts
+	Ledger ledger.Ledger
+	Signer crypto.Signer
+	// OnAlert is called for each alert once its verdict and evidence are
+	// durable. May be nil.
+	OnAlert func(zone.Alert, ledger.Receipt) error
+}
+
+// Drops counts what did not become a snapshot or a verdict, by reason.
+type Drops struct {
+	OverMaxDevices uint64 `json:"over_max_devices"` // packets of devices beyond Options.MaxDevices
+}
+
+// Monitor is the Behaviour Monitor of one zone.
+type Monitor struct {
+	o         Options
+	p         Parts
+	extractor *feature.Extractor
+	devices   map[zone.MAC]*device
+	sources   sources
+	record    recorder
+
+	vector   feature.Vector
+	batch    []zone.Snapshot // scored and judged together
+	owners   []*device       // of the batch's snapshots
+	misuse   []string        // why a snapshot's source is wrong, "" if it is not
+	segment  []zone.Snapshot // judged, not yet in the store
+	nextSeq  zone.SeqID
+	packets  uint64 // observed since Start, the next one's index
+	newest   zone.Time
+	drops    Drops
+	trained  chan trained // results of Background jobs
+	episodes []*Episode
+}
+
+// New makes a monitor that goes on from a zone's past: the devices as the
+// ledger's state has them, the SEQ-ID after the last one of that past.
+func New(ctx context.Context, o Options, p Parts, past Past) (*Monitor, error) {
+	o = o.withDefaults()
+	m := &Monitor{
+		o: o, p: p,
+		extractor: feature.NewExtractor(o.Limits),
+		devices:   map[zone.MAC]*device{},
+		sources:   newSources(),
+		record:    newRecorder(p, past),
+		nextSeq:   past.LastSeq + 1,
+		trained:   make(chan trained, o.MaxDevices),
+	}
+	for _, d := range past.Devices {
+		if err := m.restore(ctx, d); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+// Observe takes the next packet. Its effects are durable after Flush.
+func (m *Monitor) Observe(ctx context.Context, p *packet.Packet) error {
+	index := m.packets
+	m.packets++
+	m.newest = p.Time
+	m.sources.learnLease(p)
+	d, misuse := m.owner(p)
+	if d == nil {
+		m.extractor.Update(p, nil)
+		return nil
+	}
+	m.extractor.Update(p, &m.vector)
+	m.batch = append(m.batch, zone.Snapshot{})
+	s := &m.batch[len(m.batch)-1]
+	m.fill(s, p, d, index)
+	m.owners = append(m.owners, d)
+	m.misuse = append(m.misuse, misuse)
+	if len(m.batch) >= m.o.Batch {
+		return m.Process(ctx)
+	}
+	return nil
+}
+
+// fill makes the snapshot of a packet.
+func (m *Monitor) fill(s *zone.Snapshot, p *packet.Packet, d *device, index uint64) {
+	*s = zone.Snapshot{
+		Seq: m.nextSeq, Time: p.Time, Device: d.mac, Packet: index,
+		SrcMAC: p.SrcMAC, DstMAC: p.DstMAC, Src: p.Src, Dst: p.Dst,
+		Proto: uint16(p.Proto), SrcPort: p.SrcPort, DstPort: p.DstPort,
+		TCPFlags: p.TCPFlags, Length: uint32(p.Length),
+	}
+	switch {
+	case p.Kind != packet.KindIPv4 && p.Kind != packet.KindIPv6:
+		s.Proto = p.EtherType
+	case !p.HasPorts:
+		s.DstPort = uint16(p.ICMPType)<<8 | uint16(p.ICMPCode)
+	}
+	for i, v := range m.vector {
+		s.Features[i] = float32(v)
+	}
+	m.nextSeq++
+}
+
+// owner finds the device that a packet is about, and why its source is wrong
+// if it is. A sender that is seen for the first time becomes a device.
+func (m *Monitor) owner(p *packet.Packet) (*device, string) {
+	if d := m.devices[p.SrcMAC]; d != nil && p.HasMAC {
+		return d, m.sources.misuse(d, p)
+	}
+	if victim := m.sources.owner(p); victim != nil && p.HasMAC && !m.p.Roster.IsGateway(p.SrcMAC) {
+		return victim, fmt.Sprintf("its address %s is used by %s", p.Src, p.SrcMAC)
+	}
+	if !m.p.Roster.IsDevice(p) {
+		return nil, ""
+	}
+	if len(m.devices) >= m.o.MaxDevices {
+		m.drops.OverMaxDevices++
+		return nil, ""
+	}
+	d := &device{mac: p.SrcMAC, name: m.p.Roster.Name(p.SrcMAC)}
+	m.devices[d.mac] = d
+	return d, ""
+}
+
+// Tick says that time went on without packets: training results are taken and
+// a segment that is too old is closed.
+func (m *Monitor) Tick(ctx context.Context, now zone.Time) error {
+	if err := m.Process(ctx); err != nil {
+		return err
+	}
+	if len(m.segment) > 0 && now.Sub(m.segment[0].Time) >= m.o.SegmentAge {
+		if err := m.closeSegment(ctx); err != nil {
+			return err
+		}
+	}
+	return m.record.commit(ctx)
+}
+
+// Flush makes everything that was observed durable: store, ledger, alerts.
+func (m *Monitor) Flush(ctx context.Context) error {
+	if err := m.Process(ctx); err != nil {
+		return err
+	}
+	if err := m.closeSegment(ctx); err != nil {
+		return err
+	}
+	return m.record.commit(ctx)
+}
+
+// Restart forgets the traffic statistics, not the devices: for input that
+// begins anew at another time.
+func (m *Monitor) Restart() {
+	m.extractor.Reset()
+	m.packets = 0
+	for _, d := range m.devices {
+		d.forgetTraffic()
+	}
+}
+
+// Packets is the number of packets observed since the last Restart.
+func (m *Monitor) Packets() uint64 { return m.packets }
+
+// Drops is what was not kept so far.
+func (m *Monitor) Drops() Drops { return m.drops }
+
+// Tables is the state of the bounded feature tables.
+func (m *Monitor) Tables() feature.Stats { return m.extractor.Stats() }

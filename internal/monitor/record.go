@@ -1,0 +1,222 @@
+package monitor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"bellwether/internal/contract"
+	"bellwether/internal/ledger"
+	"bellwether/internal/store"
+	"bellwether/internal/zone"
+)
+
+// recorder turns what happened into transactions and follows the ledger's
+// blocks from a cursor, so that receipts and alerts come from what was
+// committed, whenever that is.
+type recorder struct {
+	p      Parts
+	zone   zone.Hash
+	cursor uint64 // blocks followed so far
+}
+
+func newRecorder(p Parts, past Past) recorder {
+	return recorder{p: p, zone: past.Zone, cursor: past.Height}
+}
+
+// submit signs a transaction about a device and hands it to the ledger.
+func (r *recorder) submit(ctx context.Context, d *device, at zone.Time, body contract.Body) error {
+	tx := contract.Tx{Zone: r.zone, Time: at, Device: d.mac, N: d.n + 1, Body: body}
+	raw, err := tx.Sign(r.p.Signer)
+	if err != nil {
+		return fmt.Errorf("signing a transaction of %s: %w", d.mac, err)
+	}
+	if err := r.p.Ledger.Submit(ctx, raw); err != nil {
+		return fmt.Errorf("transaction %d of %s: %w", tx.N, d.mac, err)
+	}
+	d.n++
+	return nil
+}
+
+// commit makes what was submitted durable and follows it.
+func (r *recorder) commit(ctx context.Context) error {
+	if err := r.p.Ledger.Commit(ctx); err != nil {
+		return fmt.Errorf("ledger: %w", err)
+	}
+	return r.follow(ctx)
+}
+
+// follow reads the blocks that were committed since the last call: segments get
+// their receipts, alerts are sent.
+func (r *recorder) follow(ctx context.Context) error {
+	for ; r.cursor < r.p.Ledger.Height(); r.cursor++ {
+		b, err := r.p.Ledger.Block(ctx, r.cursor)
+		if err != nil {
+			return fmt.Errorf("ledger block %d: %w", r.cursor, err)
+		}
+		var receipts []store.Receipt
+		for i, raw := range b.Txs {
+			tx, err := contract.Parse(raw)
+			if err != nil {
+				return fmt.Errorf("ledger block %d, transaction %d: %w", r.cursor, i, err)
+			}
+			at := ledger.Receipt{ID: tx.ID, Block: r.cursor, Index: uint32(i)}
+			switch body := tx.Tx.Body.(type) {
+			case *contract.SegmentRecorded:
+				receipts = append(receipts, r.receipt(tx.Tx.Device, body, at)...)
+			case *contract.VerdictChanged:
+				if err := r.deliver(body, at); err != nil {
+					return err
+				}
+			}
+		}
+		if err := r.p.Store.AddReceipts(receipts); err != nil {
+			return fmt.Errorf("store: %w", err)
+		}
+	}
+	return nil
+}
+
+// receipt is where a segment's entry stands on the ledger.
+func (r *recorder) receipt(mac zone.MAC, body *contract.SegmentRecorded, at ledger.Receipt) []store.Receipt {
+	if _, known := r.p.Store.ReceiptFor(body.First, mac); known {
+		return nil
+	}
+	seg, ok := r.p.Store.SegmentOf(body.First)
+	if !ok {
+		return nil // removed by retention meanwhile
+	}
+	return []store.Receipt{{Segment: seg.Number, Device: mac, ID: at.ID, Block: at.Block, Index: at.Index}}
+}
+
+// deliver sends the alert that a malicious verdict names.
+func (r *recorder) deliver(v *contract.VerdictChanged, at ledger.Receipt) error {
+	if v.To != zone.StateMalicious || r.p.OnAlert == nil {
+		return nil
+	}
+	a, err := r.p.Alerts.ByDigest(v.Alert)
+	if err != nil {
+		return err
+	}
+	return r.p.OnAlert(a, at)
+}
+
+// closeSegment stores the open segment and records it: one transaction for
+// each device in it.
+func (m *Monitor) closeSegment(ctx context.Context) error {
+	if len(m.segment) == 0 {
+		return nil
+	}
+	seg, err := m.p.Store.Append(m.segment)
+	if err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	m.segment = m.segment[:0]
+	for _, r := range seg.Ranges {
+		if err := m.submitSegment(ctx, m.devices[r.Device], r); err != nil {
+			return err
+		}
+	}
+	m.o.Log.Debug("segment stored", "segment", seg.Number, "last_seq", seg.Last, "bytes", seg.Bytes)
+	return m.record.follow(ctx)
+}
+
+// DivergedError says that a run that goes on from a state directory is not
+// the one that wrote it.
+type DivergedError struct {
+	Block uint64
+	Index int
+	Have  string // what the ledger has there
+	Got   string // what this run would write
+}
+
+func (e *DivergedError) Error() string {
+	return fmt.Sprintf("this run differs from the one in the state directory: block %d, transaction %d is %s, now it would be %s; give the same captures and options again, or another state directory",
+		e.Block, e.Index, e.Have, e.Got)
+}
+
+// Resume makes a ledger that takes again, in order, the transactions that it
+// already has from a block on, and passes on what comes after them. A run that was stopped
+// is repeated from its start through it: what was recorded is compared, not written twice.
+func Resume(l ledger.Ledger, from uint64) ledger.Ledger {
+	return &resumed{Ledger: l, block: from}
+}
+
+type resumed struct {
+	ledger.Ledger
+	block uint64 // where the next expected transaction stands
+	index int
+	txs   [][]byte // of that block, nil if not yet read
+}
+
+func (r *resumed) Submit(ctx context.Context, raw []byte) error {
+	for r.txs == nil && r.block < r.Height() {
+		b, err := r.Block(ctx, r.block)
+		if err != nil {
+			return err
+		}
+		if len(b.Txs) > 0 {
+			r.txs, r.index = b.Txs, 0
+			break
+		}
+		r.block++
+	}
+	if r.txs == nil {
+		r.block = ^uint64(0) // everything after this is new
+		return r.Ledger.Submit(ctx, raw)
+	}
+	if have := r.txs[r.index]; string(have) != string(raw) {
+		return &DivergedError{Block: r.block, Index: r.index, Have: describe(have), Got: describe(raw)}
+	}
+	if r.index++; r.index == len(r.txs) {
+		r.txs, r.block = nil, r.block+1
+	}
+	return nil
+}
+
+// Commit has nothing to do while what was submitted is on the ledger already.
+func (r *resumed) Commit(ctx context.Context) error {
+	if r.txs != nil || r.block < r.Height() {
+		return nil
+	}
+	return r.Ledger.Commit(ctx)
+}
+
+func describe(raw []byte) string {
+	tx, err := contract.Parse(raw)
+	if err != nil {
+		return errors.Join(errors.New("unreadable"), err).Error()
+	}
+	return fmt.Sprintf("%s %d of %s at %s", tx.Tx.Kind, tx.Tx.N, tx.Tx.Device, tx.Tx.Time)
+}
+
+// Resubmit hands the ledger what a crash kept from it: segments that are in
+// the store without a receipt, in order. What the ledger has already, it takes
+// as such. It is for a monitor that goes on live, after New.
+func (m *Monitor) Resubmit(ctx context.Context) error {
+	if err := m.record.follow(ctx); err != nil {
+		return err
+	}
+	for seg, r := range m.p.Store.Unreceipted {
+		if seg.Removed {
+			continue
+		}
+		d := m.devices[r.Device]
+		if d == nil {
+			d = &device{mac: r.Device, name: m.p.Roster.Name(r.Device)}
+			m.devices[r.Device] = d
+			if err := m.join(ctx, d, r.FirstTime); err != nil {
+				return err
+			}
+		}
+		if err := m.submitSegment(ctx, d, r); err != nil {
+			return err
+		}
+	}
+	return m.record.commit(ctx)
+}
+
+func (m *Monitor) submitSegment(ctx context.Context, d *device, r store.Range) error {
+	return m.record.submit(ctx, d, r.LastTime, &contract.SegmentRecorded{First: r.First, Last: r.Last, Rows: r.Rows,
+		Root: r.Root, Normal: r.Normal, Malicious: r.Malicious, Unjudged: r.Unjudged})
+}

@@ -1,0 +1,83 @@
+package monitor
+
+import (
+	"fmt"
+	"net/netip"
+
+	"bellwether/internal/packet"
+	"bellwether/internal/zone"
+)
+
+// sources knows which source addresses the zone's learned devices have had.
+// A device may also take an address that a DHCP server of another MAC address gave it,
+// a link-local one, and any address of an IPv6 /64 it had one in (RFC 8981
+// changes them daily).
+type sources struct {
+	owners map[netip.Addr]*device // of IPv4 and global IPv6 addresses
+	leases map[lease]bool
+}
+
+type lease struct {
+	mac  zone.MAC
+	addr netip.Addr
+}
+
+// maxLeases bounds what forged DHCP answers can make the monitor remember.
+const maxLeases = 4096
+
+func newSources() sources {
+	return sources{owners: map[netip.Addr]*device{}, leases: map[lease]bool{}}
+}
+
+// claim says that a learned device had these addresses.
+func (s *sources) claim(d *device, addrs []netip.Addr) {
+	for a, owner := range s.owners {
+		if owner == d {
+			delete(s.owners, a)
+		}
+	}
+	for _, a := range addrs {
+		if Bindable(a) {
+			s.owners[a] = d
+		}
+	}
+}
+
+// Bindable reports an address that belongs to one device alone.
+func Bindable(a netip.Addr) bool {
+	return a.IsValid() && !a.IsUnspecified() && !a.IsLoopback() && !a.IsMulticast() && !a.IsLinkLocalUnicast()
+}
+
+// learnLease takes note of an address that a DHCP server gives away.
+func (s *sources) learnLease(p *packet.Packet) {
+	msg, ok := p.DHCP()
+	if !ok || msg.Type != packet.DHCPAck || msg.Given.IsUnspecified() || msg.Client == p.SrcMAC || len(s.leases) >= maxLeases {
+		return
+	}
+	s.leases[lease{msg.Client, msg.Given}] = true
+	if owner := s.owners[msg.Given]; owner != nil && owner.mac != msg.Client {
+		delete(s.owners, msg.Given)
+	}
+}
+
+// misuse says why the learned device d cannot have sent p from its source
+// address, "" if it can.
+func (s *sources) misuse(d *device, p *packet.Packet) string {
+	if d.model == nil || !Bindable(p.Src) || d.model.Profile.Owns(p.Src) || s.leases[lease{d.mac, p.Src}] {
+		return ""
+	}
+	if owner := s.owners[p.Src]; owner != nil && owner != d {
+		return fmt.Sprintf("it uses the address %s of %s", p.Src, owner.name)
+	}
+	return fmt.Sprintf("it uses the source address %s, which it never had", p.Src)
+}
+
+// owner is the learned device whose address p claims to come from, though it
+// was sent from another MAC address; nil if there is none.
+func (s *sources) owner(p *packet.Packet) *device {
+	d := s.owners[p.Src]
+	if d == nil || d.mac == p.SrcMAC || s.leases[lease{p.SrcMAC, p.Src}] {
+		return nil
+	}
+	return d
+}

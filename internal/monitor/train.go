@@ -1,0 +1,263 @@
+package monitor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	"bellwether/internal/contract"
+	"bellwether/internal/detect"
+	"bellwether/internal/durable"
+	"bellwether/internal/feature"
+	"bellwether/internal/zone"
+)
+
+// trained is what a training job brings back.
+type trained struct {
+	mac   zone.MAC
+	model *detect.Model
+	seen  int // snapshots that were there to learn from
+	err   error
+}
+
+// learner collects one device's learning snapshots from the store. It keeps at
+// most 2·maxLearn of them, thinned by whole blocks so that neighbours stay
+// neighbours; the habits come from all.
+type learner struct {
+	rows    [][zone.Features]float32
+	times   []zone.Time
+	stride  int // of every so many blocks, one is kept
+	seen    int
+	first   zone.SeqID
+	last    zone.SeqID
+	profile *profiler
+}
+
+const (
+	maxLearn   = 32 * learnBlock
+	learnBlock = 1024
+)
+
+func newLearner() *learner { return &learner{stride: 1, profile: newProfiler()} }
+
+func (l *learner) add(s *zone.Snapshot) {
+	if l.seen == 0 {
+		l.first = s.Seq
+	}
+	l.last = s.Seq
+	l.profile.add(s)
+	if l.seen/learnBlock%l.stride == 0 {
+		l.rows = append(l.rows, s.Features)
+		l.times = append(l.times, s.Time)
+	}
+	l.seen++
+	if len(l.rows) == 2*maxLearn {
+		l.rows, l.times = everySecondBlock(l.rows), everySecondBlock(l.times)
+		l.stride *= 2
+	}
+}
+
+func everySecondBlock[T any](v []T) []T {
+	out := v[:0]
+	for i := 0; i < len(v); i += 2 * learnBlock {
+		out = append(out, v[i:i+learnBlock]...)
+	}
+	return out
+}
+
+// train learns the device's behaviour from what was collected, unless a model
+// that was learned from just this is known.
+func (l *learner) train(ctx context.Context, mac zone.MAC, o detect.Options, known []*detect.Model) trained {
+	t := detect.Training{
+		Device: mac, Definition: feature.Digest(), Rows: l.rows, Times: l.times,
+		First: l.first, Last: l.last, Profile: l.profile.result(),
+	}
+	for _, m := range known {
+		if m.LearnedFrom(t, o) {
+			return trained{mac: mac, model: m, seen: l.seen}
+		}
+	}
+	model, err := detect.Train(ctx, t, o, nil)
+	if err != nil {
+		return trained{mac: mac, err: fmt.Errorf("learning %s: %w", mac, err)}
+	}
+	return trained{mac: mac, model: model, seen: l.seen}
+}
+
+// knownModels reads the models of the zone's feature definition that are in
+// the model directory; a file that cannot be read is none.
+func (m *Monitor) knownModels() map[zone.MAC][]*detect.Model {
+	known := map[zone.MAC][]*detect.Model{}
+	paths, _ := filepath.Glob(filepath.Join(m.o.ModelDir, "*"+modelSuffix))
+	for _, path := range paths {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			continue
+		}
+		if model, err := detect.UnmarshalModel(b); err == nil {
+			known[model.Origin.Device] = append(known[model.Origin.Device], model)
+		}
+	}
+	return known
+}
+
+// collect reads the learning snapshots of some devices in one pass over the store.
+func (m *Monitor) collect(ctx context.Context, devices []*device) (map[zone.MAC]*learner, error) {
+	learners := map[zone.MAC]*learner{}
+	from, to := ^zone.SeqID(0), zone.SeqID(0)
+	only := zone.MAC{}
+	for _, d := range devices {
+		learners[d.mac] = newLearner()
+		from, to = min(from, d.learnFrom), max(to, d.learnedTo)
+		only = d.mac
+	}
+	if len(devices) > 1 {
+		only = zone.MAC{}
+	}
+	for s, err := range m.p.Store.Rows(ctx, from, to, only) {
+		if err != nil {
+			return nil, fmt.Errorf("learning snapshots: %w", err)
+		}
+		if l := learners[s.Device]; l != nil && s.Label == zone.Unjudged && s.Seq >= m.devices[s.Device].learnFrom {
+			l.add(s)
+		}
+	}
+	return learners, nil
+}
+
+// FinishLearning ends learning for every device that was seen often enough:
+// each gets its model. The others stay in learning. progress, which may be
+// nil, is called when a device is done.
+func (m *Monitor) FinishLearning(ctx context.Context, progress func(done, total int)) error {
+	if err := m.Flush(ctx); err != nil {
+		return err
+	}
+	var ready []*device
+	for _, d := range m.sorted() {
+		if d.state == zone.StateLearning && d.learning >= m.o.Learn.Snapshots {
+			ready = append(ready, d)
+		}
+	}
+	if len(ready) == 0 {
+		return nil
+	}
+	learners, err := m.collect(ctx, ready)
+	if err != nil {
+		return err
+	}
+	known := m.knownModels()
+	results := make([]trained, len(ready))
+	m.inParallel(len(ready), func(i int) {
+		results[i] = learners[ready[i].mac].train(ctx, ready[i].mac, m.o.Detect, known[ready[i].mac])
+	}, progress)
+	for _, r := range results {
+		if err := m.accept(ctx, r); err != nil {
+			return err
+		}
+	}
+	return m.record.commit(ctx)
+}
+
+// inParallel runs job 0 to n-1 on the monitor's workers.
+func (m *Monitor) inParallel(n int, job func(i int), progress func(done, total int)) {
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	done := 0
+	limit := make(chan struct{}, m.o.Workers)
+	for i := range n {
+		limit <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-limit }()
+			job(i)
+			mu.Lock()
+			defer mu.Unlock()
+			if done++; progress != nil {
+				progress(done, n)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// beginTraining hands the device's learning to a background job.
+func (m *Monitor) beginTraining(ctx context.Context, d *device) error {
+	if err := m.closeSegment(ctx); err != nil {
+		return err
+	}
+	d.training = true
+	learners, err := m.collect(ctx, []*device{d})
+	if err != nil {
+		return err
+	}
+	l, mac, o := learners[d.mac], d.mac, m.o.Detect
+	m.o.Background(func() { m.trained <- l.train(ctx, mac, o, nil) })
+	return nil
+}
+
+// takeTrained installs the models that background jobs have finished.
+func (m *Monitor) takeTrained(ctx context.Context) error {
+	for {
+		select {
+		case r := <-m.trained:
+			if err := m.accept(ctx, r); err != nil {
+				return err
+			}
+		default:
+			return nil
+		}
+	}
+}
+
+// accept keeps a learned model and lets its device be watched. The file is
+// durable before the ledger names it. A device whose data cannot be learned
+// from stays in learning, and the log says why.
+func (m *Monitor) accept(ctx context.Context, r trained) error {
+	d := m.devices[r.mac]
+	d.training = false
+	if r.err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		var few *detect.TooFewError
+		if errors.As(r.err, &few) {
+			m.o.Log.Warn("device still learning", "mac", r.mac, "error", r.err)
+			d.learnFrom, d.learning = d.learnedTo+1, 0
+			return nil
+		}
+		return r.err
+	}
+	model := r.model
+	file, err := model.MarshalBinary()
+	if err != nil {
+		return fmt.Errorf("model of %s: %w", r.mac, err)
+	}
+	digest := model.Digest()
+	if err := durable.WriteFile(m.modelPath(digest), file, 0o640); err != nil {
+		return fmt.Errorf("model of %s: %w", r.mac, err)
+	}
+	from := model.Origin
+	body := &contract.ModelAccepted{Digest: digest, Features: from.Definition, First: from.First, Last: from.Last,
+		Rows: uint64(r.seen), From: from.From, To: from.To, Threshold: model.Threshold, Rule: string(model.Fit.Options.Rule),
+		Window: uint32(model.Window), Span: model.Span}
+	if err := m.record.submit(ctx, d, m.newest, body); err != nil {
+		return err
+	}
+	m.install(d, model, digest)
+	d.state = zone.StateWatching
+	m.o.Log.Info("device learned", "mac", d.mac, "name", d.name, "snapshots", r.seen, "threshold", model.Threshold, "window", model.Window)
+	return nil
+}
+
+// sorted gives the devices by MAC address.
+func (m *Monitor) sorted() []*device {
+	out := make([]*device, 0, len(m.devices))
+	for _, d := range m.devices {
+		out = append(out, d)
+	}
+	slices.SortFunc(out, func(a, b *device) int { return slices.Compare(a.mac[:], b.mac[:]) })
+	return out
+}

@@ -1,0 +1,139 @@
+package proof
+
+import (
+	"context"
+	"fmt"
+
+	"bellwether/internal/contract"
+	"bellwether/internal/ledger"
+	"bellwether/internal/store"
+	"bellwether/internal/zone"
+)
+
+// Source is where a bundle's parts come from.
+type Source struct {
+	Anchor string
+	Ledger ledger.Ledger
+	Store  *store.Store
+	Model  func(digest zone.Hash) ([]byte, error) // a model's file
+}
+
+// Make makes the bundle of an alert.
+func Make(ctx context.Context, s Source, alert zone.Alert) (*Bundle, error) {
+	digest, err := alert.Digest()
+	if err != nil {
+		return nil, err
+	}
+	b := &Bundle{Format: Format, Anchor: s.Anchor, Alert: alert}
+	found, err := s.find(ctx, alert, digest)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range []struct {
+		to   *Entry
+		from *ledger.Receipt
+		what string
+	}{
+		{&b.Zone, found.zone, "the zone's creation"}, {&b.Verdict, found.verdict, "its verdict"},
+		{&b.Model.Accepted, found.model, "its model"},
+	} {
+		if e.from == nil {
+			return nil, fmt.Errorf("alert %s: the ledger does not hold %s", zone.AlertID(digest), e.what)
+		}
+		if *e.to, err = s.entry(ctx, *e.from); err != nil {
+			return nil, err
+		}
+	}
+	if b.Model.File, err = s.Model(alert.Model); err != nil {
+		return nil, fmt.Errorf("alert %s: model: %w", zone.AlertID(digest), err)
+	}
+	b.Segments, err = s.segments(ctx, alert)
+	return b, err
+}
+
+// places are where the bundle's transactions stand.
+type places struct {
+	zone, verdict, model *ledger.Receipt
+}
+
+// find looks through the ledger for the alert's transactions.
+func (s *Source) find(ctx context.Context, alert zone.Alert, digest zone.Hash) (places, error) {
+	var p places
+	for n := range s.Ledger.Height() {
+		b, err := s.Ledger.Block(ctx, n)
+		if err != nil {
+			return p, fmt.Errorf("ledger block %d: %w", n, err)
+		}
+		for i, raw := range b.Txs {
+			tx, err := contract.Parse(raw)
+			if err != nil {
+				return p, fmt.Errorf("ledger block %d, transaction %d: %w", n, i, err)
+			}
+			at := &ledger.Receipt{ID: tx.ID, Block: n, Index: uint32(i)}
+			switch body := tx.Tx.Body.(type) {
+			case *contract.ZoneCreated:
+				p.zone = at
+			case *contract.ModelAccepted:
+				if tx.Tx.Device == alert.Device && body.Digest == alert.Model {
+					p.model = at
+				}
+			case *contract.VerdictChanged:
+				if tx.Tx.Device == alert.Device && body.Alert == digest {
+					p.verdict = at
+				}
+			}
+		}
+	}
+	return p, nil
+}
+
+func (s *Source) entry(ctx context.Context, at ledger.Receipt) (Entry, error) {
+	b, err := s.Ledger.Block(ctx, at.Block)
+	if err != nil {
+		return Entry{}, fmt.Errorf("ledger block %d: %w", at.Block, err)
+	}
+	in, err := s.Ledger.Prove(ctx, at.Block, at.Index)
+	if err != nil {
+		return Entry{}, fmt.Errorf("ledger block %d, transaction %d: %w", at.Block, at.Index, err)
+	}
+	return NewEntry(b.Txs[at.Index], in), nil
+}
+
+// segments collects the alert's rows with their proofs, by segment.
+func (s *Source) segments(ctx context.Context, alert zone.Alert) ([]Segment, error) {
+	var seqs []zone.SeqID
+	for row, err := range s.Store.Rows(ctx, alert.First, alert.Last, alert.Device) {
+		if err != nil {
+			return nil, err
+		}
+		seqs = append(seqs, row.Seq)
+	}
+	proofs, err := s.Store.ProveAll(seqs)
+	if err != nil {
+		return nil, err
+	}
+	var out []Segment
+	number := uint64(0)
+	for _, p := range proofs {
+		if p.Segment.Number != number {
+			number = p.Segment.Number
+			seg, err := s.segment(ctx, p)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, seg)
+		}
+		rows := &out[len(out)-1].Rows
+		*rows = append(*rows, Row{Snapshot: p.Snapshot, Index: p.Index, Path: append([]zone.Hash{}, p.Path...)})
+	}
+	return out, nil
+}
+
+func (s *Source) segment(ctx context.Context, p store.Proof) (Segment, error) {
+	at, ok := s.Store.ReceiptFor(p.Snapshot.Seq, p.Snapshot.Device)
+	if !ok {
+		return Segment{}, fmt.Errorf("segment %d of %s has no receipt of the ledger yet: try again when it is committed", p.Segment.Number, p.Snapshot.Device)
+	}
+	e, err := s.entry(ctx, ledger.Receipt{ID: at.ID, Block: at.Block, Index: at.Index})
+	return Segment{Recorded: e}, err
+}
