@@ -3,7 +3,9 @@ package capture
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -164,20 +166,12 @@ func TestOpenRefuses(t *testing.T) {
 			t.Errorf("%s: %v, want %q and the path", c.name, err, c.want)
 		}
 	}
-	if _, err := Open(filepath.Join(dir, "missing")); !os.IsNotExist(errorsUnwrap(err)) {
+	if _, err := Open(filepath.Join(dir, "missing")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("missing file: %v", err)
 	}
 	if _, err := Open(dir); err == nil || !strings.Contains(err.Error(), "is a directory") {
 		t.Errorf("directory: %v", err)
 	}
-}
-
-// errorsUnwrap takes one layer off an error.
-func errorsUnwrap(err error) error {
-	if w, ok := err.(interface{ Unwrap() error }); ok {
-		return w.Unwrap()
-	}
-	return err
 }
 
 func TestNextAfterClose(t *testing.T) {
