@@ -24,7 +24,7 @@ func (v *verifier) damaged(f *filed, seg *Segment, b []byte) {
 	}
 	c, err := decode(b, v.store.cols)
 	if err != nil {
-		v.found(Finding{seg.Number, seg.File, 0, -1, fmt.Sprintf("none of SEQ %d to %d can be read: %v", seg.First, seg.Last, err)})
+		v.found(Finding{seg.Number, seg.File, 0, -1, fmt.Sprintf("none of SEQ %d to %d can be read: %v%s", seg.First, seg.Last, err, author(meta))})
 		return
 	}
 	v.flaws(seg, c)
@@ -35,8 +35,16 @@ func (v *verifier) damaged(f *filed, seg *Segment, b []byte) {
 		return
 	}
 	if !v.rangesOf(seg, c) {
-		v.found(Finding{seg.Number, seg.File, 0, -1, fmt.Sprintf("every row is as it was; only bytes beside the rows differ (written by %q)", c.by)})
+		v.found(Finding{seg.Number, seg.File, 0, -1, "every row is as it was; only bytes beside the rows differ" + author(meta)})
 	}
+}
+
+// author names the program that wrote the file if that was another one.
+func author(meta *format.FileMetaData) string {
+	if meta == nil || meta.CreatedBy == createdBy {
+		return ""
+	}
+	return fmt.Sprintf("; the file says that it was written by %q", meta.CreatedBy)
 }
 
 // flaws reports the pages that cannot be read.
@@ -88,13 +96,6 @@ func (v *verifier) rangesOf(seg *Segment, c *content) bool {
 		v.found(Finding{seg.Number, seg.File, 0, -1, fmt.Sprintf("it has rows of %d devices, want %d", len(got), len(seg.Ranges))})
 	}
 	return bad
-}
-
-func (v *verifier) strange(names []string, reason string) {
-	slices.Sort(names)
-	for _, name := range names {
-		v.found(Finding{File: name, Offset: -1, Reason: reason})
-	}
 }
 
 // whatLies names what a file has within a span.

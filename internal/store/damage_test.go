@@ -267,3 +267,73 @@ func checkFlaw(t *testing.T, b []byte, cols []column, m *format.ColumnMetaData) 
 		t.Errorf("column %s: flaws %v", name, c.flaws)
 	}
 }
+
+// TestVerifyBesideWriter wants no finding while another store object on the
+// same directory appends and removes.
+func TestVerifyBesideWriter(t *testing.T) {
+	dir := t.TempDir()
+	o := testOptions()
+	o.MaxBytes = 300_000
+	s := mustOpen(t, dir, o)
+	mustAppend(t, s, newHome(8).rows(50))
+	done := make(chan error)
+	go func() {
+		h := newHome(8)
+		h.rows(50)
+		for range 60 {
+			_, err := s.Append(h.rows(50))
+			if err == nil {
+				_, err = s.Retain(0)
+			}
+			if err != nil {
+				done <- err
+				return
+			}
+		}
+		done <- nil
+	}()
+	for runs := 0; ; runs++ {
+		wantClean(t, s)
+		select {
+		case err := <-done:
+			if err != nil || runs == 0 {
+				t.Errorf("after %d runs: %v", runs, err)
+			}
+			return
+		default:
+		}
+	}
+}
+
+func TestOptionsAreChecked(t *testing.T) {
+	dir := t.TempDir()
+	s := mustOpen(t, dir, testOptions())
+	mustAppend(t, s, newHome(1).rows(5))
+	s.Close()
+	for name, change := range map[string]func(*Options){
+		"other zone":    func(o *Options) { o.Zone = "office" },
+		"no name":       func(o *Options) { o.Names[4] = "" },
+		"name twice":    func(o *Options) { o.Names[4] = o.Names[5] },
+		"name of ours":  func(o *Options) { o.Names[4] = "score" },
+		"negative age":  func(o *Options) { o.MaxAge = -1 },
+		"negative size": func(o *Options) { o.MaxBytes = -1 },
+	} {
+		o := testOptions()
+		change(&o)
+		if s, err := Open(dir, o); err == nil {
+			s.Close()
+			t.Errorf("%s: accepted", name)
+		}
+	}
+	o := testOptions()
+	o.ReadOnly = true
+	if _, err := Open(filepath.Join(dir, "nowhere"), o); err == nil {
+		t.Error("a store that is not there was opened for reading")
+	}
+	o.Names[4] = "other"
+	for _, err := range mustOpen(t, dir, o).Rows(t.Context(), 0, 0, zone.MAC{}) {
+		if err == nil || !strings.Contains(err.Error(), "no column other") {
+			t.Errorf("other feature names: %v", err)
+		}
+	}
+}

@@ -29,7 +29,6 @@ type content struct {
 	flaws []flaw
 	// whole tells for each row whether every column of it could be read.
 	whole []bool
-	by    string // the program that the file says wrote it
 }
 
 // decode reads the rows of a Parquet file that has at least the columns given,
@@ -46,7 +45,7 @@ func decode(b []byte, cols []column) (*content, error) {
 		return nil, err
 	}
 	defer d.zstd.Close()
-	d.out = &content{rows: make([]row, meta.NumRows), whole: make([]bool, meta.NumRows), by: meta.CreatedBy}
+	d.out = &content{rows: make([]row, meta.NumRows), whole: make([]bool, meta.NumRows)}
 	for i := range d.out.whole {
 		d.out.whole[i] = true
 	}

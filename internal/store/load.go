@@ -57,7 +57,7 @@ func (s *Store) load(seg *Segment) ([]row, error) {
 	}
 	c, err := decode(b, s.cols)
 	if err != nil {
-		return nil, damage("%v", err)
+		return nil, fmt.Errorf("%s is as it was written, but by another version or with other feature names: %w", filepath.Join(s.dir, seg.File), err)
 	}
 	if len(c.flaws) > 0 {
 		return nil, damage("%v", &c.flaws[0])

@@ -88,6 +88,9 @@ func checkOptions(o Options) ([]column, error) {
 
 func (s *Store) open() error {
 	if s.options.ReadOnly {
+		if _, err := os.Stat(s.dir); err != nil {
+			return err
+		}
 		s.damage = ErrReadOnly
 		if err := s.scan(); err != nil {
 			s.damage = err
@@ -115,8 +118,8 @@ func (s *Store) open() error {
 	return s.sweep()
 }
 
-// openManifest reads the manifest for writing. If it is damaged, what comes
-// before the damage is read and s.damage is set.
+// openManifest reads the manifest for writing. If it is damaged, or a record of
+// it makes no sense, what comes before is read and s.damage is set.
 func (s *Store) openManifest() error {
 	path := filepath.Join(s.dir, manifestFile)
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
@@ -130,12 +133,12 @@ func (s *Store) openManifest() error {
 		}
 	}
 	j, err := journal.Open(path, manifestKind, s.replay)
-	if damage := (*journal.DamageError)(nil); errors.As(err, &damage) {
-		s.damage, s.index = damage, newIndex()
-		s.scan() // for what comes before the damage, which is known already
+	s.journal = j
+	damage := (*journal.DamageError)(nil)
+	if errors.As(err, &damage) || err != nil && s.index.head != nil {
+		s.damage = err
 		return nil
 	}
-	s.journal = j
 	return err
 }
 

@@ -6,8 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"iter"
+	"os"
 	"path/filepath"
+	"slices"
 
 	"bellwether/internal/journal"
 	"bellwether/internal/zone"
@@ -45,9 +46,7 @@ func (f Finding) String() string {
 // looking: the context's, or the directory's.
 func (s *Store) Verify(ctx context.Context, roots func(Segment, Range) (zone.Hash, bool), progress func(done, total int)) ([]Finding, error) {
 	v := &verifier{store: s, roots: roots}
-	for f := range v.manifest() {
-		v.found(f)
-	}
+	v.manifest()
 	for i, f := range v.filed {
 		if err := ctx.Err(); err != nil {
 			return v.findings, fmt.Errorf("verify: %w", err)
@@ -75,27 +74,25 @@ type verifier struct {
 
 func (v *verifier) found(f Finding) { v.findings = append(v.findings, f) }
 
-// manifest reads the manifest anew, past any damage, and yields that.
-func (v *verifier) manifest() iter.Seq[Finding] {
-	return func(yield func(Finding) bool) {
-		v.removed = map[uint64]zone.Time{}
-		replay := newIndex()
-		damaged := false
-		for rec, err := range journal.Scan(filepath.Join(v.store.dir, manifestFile), manifestKind) {
-			if err == nil {
-				err = v.record(rec.Payload, replay, damaged)
-			}
-			if err == nil {
-				continue
-			}
+// manifest reads the manifest anew, past any damage. It keeps writers of this
+// process off, so that no record is seen half written.
+func (v *verifier) manifest() {
+	v.store.writing.Lock()
+	defer v.store.writing.Unlock()
+	v.removed = map[uint64]zone.Time{}
+	replay := newIndex()
+	damaged := false
+	for rec, err := range journal.Scan(filepath.Join(v.store.dir, manifestFile), manifestKind) {
+		if err == nil {
+			err = v.record(rec.Payload, replay, damaged)
+		}
+		if err != nil {
 			damaged = true
-			if !yield(manifestFinding(rec.Offset, err)) {
-				return
-			}
+			v.found(manifestFinding(rec.Offset, err))
 		}
-		if known := v.store.Last(); !damaged && replay.last() < known {
-			yield(Finding{File: manifestFile, Offset: -1, Reason: fmt.Sprintf("it ends at SEQ %d, when the store was opened it went to SEQ %d", replay.last(), known)})
-		}
+	}
+	if known := v.store.Last(); !damaged && replay.last() < known {
+		v.found(Finding{File: manifestFile, Offset: -1, Reason: fmt.Sprintf("it ends at SEQ %d, the store went to SEQ %d before", replay.last(), known)})
 	}
 }
 
@@ -128,7 +125,7 @@ func manifestFinding(offset int64, err error) Finding {
 	case errors.As(err, &damage):
 		f.Offset, f.Reason = damage.Offset, fmt.Sprintf("record %d: %s", damage.Record, damage.Reason)
 	case errors.As(err, &torn):
-		f.Offset, f.Reason = torn.Offset, fmt.Sprintf("record %d is unfinished, %d bytes are there", torn.Record, torn.Bytes)
+		f.Offset, f.Reason = torn.Offset, fmt.Sprintf("record %d is unfinished, %d bytes are there: it is being written, or a crash left it so", torn.Record, torn.Bytes)
 	case errors.Is(err, fs.ErrNotExist):
 		f.Offset, f.Reason = -1, "it is missing"
 	}
@@ -145,7 +142,7 @@ func (v *verifier) segment(f *filed) {
 	}
 	b, err := v.store.read(&seg)
 	switch {
-	case err != nil && v.removedMeanwhile(&seg):
+	case err != nil && v.removedMeanwhile(f.Number):
 	case errors.Is(err, fs.ErrNotExist):
 		v.found(Finding{seg.Number, seg.File, 0, -1, fmt.Sprintf("it is missing, with SEQ %d to %d", seg.First, seg.Last)})
 	case err != nil:
@@ -163,11 +160,9 @@ func (v *verifier) isRemoved(number uint64) bool {
 }
 
 // removedMeanwhile reports that retention took the segment during Verify.
-func (v *verifier) removedMeanwhile(seg *Segment) bool {
-	for _, now := range v.store.between(seg.First, seg.Last) {
-		return now.Removed
-	}
-	return false
+func (v *verifier) removedMeanwhile(number uint64) bool {
+	_, removed := v.store.named()
+	return removed[number]
 }
 
 // ledger compares the roots with those that the ledger holds.
@@ -195,25 +190,57 @@ func (v *verifier) content(seg *Segment, b []byte) {
 	}
 }
 
-// strangers finds files that no record speaks of.
+// strangers finds files that no record speaks of, or that should be gone. The
+// directory is read before the manifest, so that what a running gateway has just
+// written is known, and a file that it has just removed is looked for again.
 func (v *verifier) strangers() error {
+	v.store.writing.Lock()
+	defer v.store.writing.Unlock()
 	l, err := v.store.files()
 	if err != nil {
 		return err
 	}
-	for _, f := range v.filed {
-		if l.segments[f.Number] && !v.isRemoved(f.Number) {
-			delete(l.segments, f.Number)
-		}
-	}
+	filed, removed := v.store.named()
 	for n := range l.segments {
-		if v.isRemoved(n) {
+		switch {
+		case removed[n]:
 			l.temporary = append(l.temporary, segmentFile(n))
-			continue
+		case !filed[n]:
+			l.unknown = append(l.unknown, segmentFile(n))
 		}
-		l.unknown = append(l.unknown, segmentFile(n))
 	}
 	v.strange(l.unknown, "the manifest does not name this file")
 	v.strange(l.temporary, "a crash left this file; opening the store for writing removes it")
 	return nil
+}
+
+func (v *verifier) strange(names []string, reason string) {
+	slices.Sort(names)
+	for _, name := range names {
+		if _, err := os.Lstat(filepath.Join(v.store.dir, name)); err == nil {
+			v.found(Finding{File: name, Offset: -1, Reason: reason})
+		}
+	}
+}
+
+// named gives the segments that the manifest says are filed and removed at this
+// moment, as far as it can be read.
+func (s *Store) named() (filed, removed map[uint64]bool) {
+	filed, removed = map[uint64]bool{}, map[uint64]bool{}
+	for rec, err := range journal.Scan(filepath.Join(s.dir, manifestFile), manifestKind) {
+		if err != nil {
+			continue
+		}
+		r, err := decodeRecord(rec.Payload)
+		if err != nil {
+			continue
+		}
+		if r.Filed != nil {
+			filed[r.Filed.Number] = true
+		}
+		if r.Removal != nil {
+			removed[r.Removal.Number] = true
+		}
+	}
+	return filed, removed
 }
