@@ -21,7 +21,10 @@
 // 37, of 39 scans of each kind after at most 1.6 s in the median.
 // With SplitOptDS almost twice as many benign rows lay above the threshold and
 // no more attacks were found, and 100 epochs were worse than 30: seeing more of
-// a device's day counts for more than fitting it closely. A small sample.
+// a device's day counts for more than fitting it closely. These are the rows on
+// which the choice was made, some ten fits compared, and few: the figures
+// flatter the choice and are no estimate of the rate elsewhere. Rows from the
+// first 300 s after a gap in the capture were left out throughout.
 //
 // Everything is deterministic: the same rows and options give the same model
 // file, byte for byte, on every architecture, and a row's score depends on
