@@ -24,6 +24,15 @@
 //	label      STRING unjudged, normal or malicious
 //	hash       32 bytes, the RFC 6962 leaf hash of the snapshot's canonical bytes
 //
+// Values are stored plain, texts by dictionary, and every column but the hash is
+// compressed with zstd. On 110,963 packets of a real smart home a row takes 373
+// bytes on average, of which 32 are the hash, which nothing compresses; 8,192 of
+// these rows take per row 551 bytes uncompressed, 402 with snappy, 362 with
+// zstd, 367 with zstd over split byte streams, 500 with feature dictionaries.
+// One core of a busy server encodes them in 94 ms and decodes them in 69 ms, 11
+// and 8 microseconds a row. DuckDB 1.5.6, arrow-rs (parquet 59) and hyparquet
+// read the files.
+//
 // The file's metadata has bellwether.format, bellwether.zone,
 // bellwether.first_seq and bellwether.last_seq. The bytes depend on the rows,
 // the names and the zone alone.
