@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
 	"bellwether/internal/capture"
 	"bellwether/internal/monitor"
@@ -153,6 +155,8 @@ func (w *watching) loop(ctx context.Context) error {
 			w.packet.Time, w.packet.Length = fr.Time, fr.Length
 			packet.Decode(fr.Link, fr.Data, &w.packet)
 			err = w.monitor.Observe(whole, &w.packet)
+		case errors.Is(err, unix.ENETDOWN):
+			err = w.await(ctx, err)
 		case errors.Is(err, capture.ErrTimeout):
 			err = w.monitor.Process(whole)
 		case ctx.Err() != nil:
@@ -169,6 +173,20 @@ func (w *watching) loop(ctx context.Context) error {
 		return err
 	}
 	w.tell("stopped")
+	return nil
+}
+
+// await waits a moment for an interface that is down; one that was removed
+// ends the run.
+func (w *watching) await(ctx context.Context, down error) error {
+	if _, err := net.InterfaceByName(w.Config.Interface); err != nil {
+		return down
+	}
+	w.Log.Warn("waiting for the interface", "error", down)
+	select {
+	case <-ctx.Done():
+	case <-time.After(tickEvery):
+	}
 	return nil
 }
 

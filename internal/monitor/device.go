@@ -166,9 +166,13 @@ func (d *device) firstVoter(now zone.Time) zone.SeqID {
 	return 0
 }
 
-// count adds the snapshot to what is told of the device.
-func (d *device) count(s *zone.Snapshot) {
+// count adds the snapshot to what is told of the device. Once learning is
+// closed, a device that is still learning gains nothing by it.
+func (d *device) count(s *zone.Snapshot, closed bool) {
 	if s.Label == zone.Unjudged {
+		if closed {
+			return
+		}
 		d.learning++
 		if d.learnFrom == 0 {
 			d.learnFrom = s.Seq

@@ -81,7 +81,7 @@ func (m *Monitor) judge(ctx context.Context, i int) error {
 	if d.scorer != nil {
 		alarm = d.judge(s, m.misuse[i] != "")
 	}
-	d.count(s)
+	d.count(s, m.closed)
 	m.segment = append(m.segment, *s)
 	if len(m.segment) >= m.o.SegmentRows {
 		if err := m.closeSegment(ctx); err != nil {

@@ -119,6 +119,7 @@ type Monitor struct {
 	nextSeq  zone.SeqID
 	packets  uint64 // observed since Start, the next one's index
 	newest   zone.Time
+	closed   bool // by FinishLearning: nothing more is learned
 	drops    Drops
 	trained  chan trained // results of Background jobs
 	episodes []*Episode

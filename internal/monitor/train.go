@@ -130,12 +130,13 @@ func (m *Monitor) collect(ctx context.Context, devices []*device) (map[zone.MAC]
 }
 
 // FinishLearning ends learning for every device that was seen often enough:
-// each gets its model. The others stay in learning. progress, which may be
+// each gets its model. The others stay in learning, and nothing more is learned. progress, which may be
 // nil, is called when a device is done.
 func (m *Monitor) FinishLearning(ctx context.Context, progress func(done, total int)) error {
 	if err := m.Flush(ctx); err != nil {
 		return err
 	}
+	m.closed = true
 	var ready []*device
 	for _, d := range m.sorted() {
 		if d.state == zone.StateLearning && d.learning >= m.o.Learn.Snapshots {

@@ -17,10 +17,10 @@ const maxPhrases = 3
 func inWords(now *habit, usual *detect.Profile, features []zone.AlertFeature) string {
 	phrases := hostPhrases(now, usual)
 	if limit := usual.MaxPackets; now.packets > 2*limit && now.packets > 20 {
-		phrases = append(phrases, fmt.Sprintf("sends %s packets in 10 s; never more than %s before", thousands(int64(now.packets)), thousands(int64(limit))))
+		phrases = append(phrases, fmt.Sprintf("sends %s packets in 10 s; never more than %s before", Thousands(int64(now.packets)), Thousands(int64(limit))))
 	}
 	if limit := usual.MaxBytes; now.bytes > 2*limit && now.bytes > 10_000 {
-		phrases = append(phrases, fmt.Sprintf("sends %s bytes in 10 s; never more than %s before", thousands(now.bytes), thousands(limit)))
+		phrases = append(phrases, fmt.Sprintf("sends %s bytes in 10 s; never more than %s before", Thousands(now.bytes), Thousands(limit)))
 	}
 	if len(phrases) < 2 && len(features) > 0 {
 		phrases = append(phrases, featurePhrase(features[0]))
@@ -96,8 +96,8 @@ func featurePhrase(f zone.AlertFeature) string {
 	return fmt.Sprintf("%s of %s over about %s is %.4g; usually %.4g to %.4g", stat, what, span, f.Observed, f.Low, f.High)
 }
 
-// thousands writes n with commas.
-func thousands(n int64) string {
+// Thousands writes n with commas.
+func Thousands(n int64) string {
 	s := fmt.Sprint(n)
 	for i := len(s) - 3; i > 0; i -= 3 {
 		s = s[:i] + "," + s[i:]
