@@ -29,7 +29,7 @@ func anchor() ed25519.PublicKey { return key(1).Public().(ed25519.PublicKey) }
 
 // content is what block n is made of: n+1 transactions.
 func content(n int) Content {
-	c := Content{Zone: zone.Hash{9}, State: zone.Hash{1, byte(n)}, Time: zone.Time(1_700_000_000_000_000_000 + n)}
+	c := Content{Zone: zone.Hash{9}, State: zone.Hash{1, byte(n)}, Time: 1_700_000_000_000_000_000 + zone.Time(n)}
 	for i := range n + 1 {
 		c.Txs = append(c.Txs, fmt.Appendf(nil, "transaction %d of block %d", i, n))
 	}
