@@ -74,14 +74,12 @@ func actionCommand(use, short, action string) *cobra.Command {
 			if action == "silence" && duration <= 0 {
 				return usageError{errors.New("device silence: --for is missing: want a length of time like 2h")}
 			}
-			return withState(cmd, dir, func(s *gateway.State) error {
-				id, err := s.Decide(cmd.Context(), m, gateway.Decision{Action: action, For: duration, Note: note, Now: zone.TimeOf(time.Now())})
-				if err != nil {
-					return err
-				}
-				fmt.Fprintf(cmd.OutOrStdout(), "%s: %s, on the ledger as H-ID %s\n", m, action, id)
-				return nil
-			})
+			id, err := gateway.Decide(cmd.Context(), dir, m, gateway.Decision{Action: action, For: duration, Note: note, Now: zone.TimeOf(time.Now())})
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: %s, on the ledger as H-ID %s\n", m, action, id)
+			return nil
 		},
 	}
 	stateFlag(c, &dir)
@@ -100,14 +98,12 @@ func renameCommand() *cobra.Command {
 			if err != nil {
 				return usageError{err}
 			}
-			return withState(cmd, dir, func(s *gateway.State) error {
-				id, err := s.Decide(cmd.Context(), m, gateway.Decision{Action: "rename", Name: args[1], Now: zone.TimeOf(time.Now())})
-				if err != nil {
-					return err
-				}
-				fmt.Fprintf(cmd.OutOrStdout(), "%s is called %q, on the ledger as H-ID %s\n", m, args[1], id)
-				return nil
-			})
+			id, err := gateway.Decide(cmd.Context(), dir, m, gateway.Decision{Action: "rename", Name: args[1], Now: zone.TimeOf(time.Now())})
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s is called %q, on the ledger as H-ID %s\n", m, args[1], id)
+			return nil
 		},
 	}
 	stateFlag(c, &dir)

@@ -256,7 +256,7 @@ func (a *auditor) strangers() error {
 	if err != nil {
 		return fmt.Errorf("state directory: %w", err)
 	}
-	known := map[string]bool{formatFile: true, lockFile: true, keyFile: true, ledgerDir: true, storeDir: true, modelDir: true, alertFile: true, runFile: true}
+	known := map[string]bool{formatFile: true, lockFile: true, keyFile: true, ledgerDir: true, storeDir: true, modelDir: true, alertFile: true, runFile: true, socketFile: true}
 	for _, e := range entries {
 		if !known[e.Name()] {
 			a.found("state directory: %s is not part of it", e.Name())

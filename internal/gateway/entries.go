@@ -109,11 +109,11 @@ func (s *State) Export(ctx context.Context, w io.Writer, x Export) error {
 
 // Decision is what an operator decides about a device.
 type Decision struct {
-	Action string // relearn, silence, unsilence or rename
-	For    time.Duration
-	Note   string
-	Name   string
-	Now    zone.Time
+	Action string        `json:"action"` // relearn, silence, unsilence or rename
+	For    time.Duration `json:"for"`
+	Note   string        `json:"note"`
+	Name   string        `json:"name"`
+	Now    zone.Time     `json:"-"`
 }
 
 // Decide records an operator's decision on the ledger; it is durable on return.

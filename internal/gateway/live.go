@@ -73,6 +73,7 @@ type watching struct {
 	ticked  time.Time
 	told    time.Time
 	stats   capture.LiveStats
+	asked   chan request // from the control socket
 }
 
 // How often the packet loop looks at the clock's work: open blocks and
@@ -87,7 +88,7 @@ func (l Live) Run(ctx context.Context) error {
 	if err := l.Config.ValidateLive(); err != nil {
 		return err
 	}
-	w := &watching{Live: l}
+	w := &watching{Live: l, asked: make(chan request)}
 	source, err := capture.OpenLive(l.Config.Interface, capture.LiveOptions{Promiscuous: l.Config.Promiscuous})
 	if err != nil {
 		return err
@@ -106,6 +107,7 @@ func (l Live) Run(ctx context.Context) error {
 		return err
 	}
 	work.Go(func() error { return w.loop(ctx) })
+	work.Go(func() error { return w.control(ctx) })
 	work.Go(func() error {
 		<-ctx.Done()
 		return source.Close()
@@ -193,6 +195,9 @@ func (w *watching) await(ctx context.Context, down error) error {
 // tick does what is due by the clock.
 func (w *watching) tick(ctx context.Context) error {
 	now := time.Now()
+	if err := w.answer(ctx, zone.TimeOf(now)); err != nil {
+		return err
+	}
 	if now.Sub(w.ticked) < tickEvery {
 		return nil
 	}

@@ -79,6 +79,7 @@ type LedgerReport struct {
 type Dropped struct {
 	UnknownLinkType uint64 `json:"unknown_link_type"`
 	OverMaxDevices  uint64 `json:"over_max_devices"`
+	SilencedAlerts  uint64 `json:"silenced_alerts"` // not packets, and not part of the sum
 }
 
 func (r *replaying) report(ctx context.Context, took time.Duration) (*Report, error) {
@@ -95,7 +96,7 @@ func (r *replaying) report(ctx context.Context, took time.Duration) (*Report, er
 		Zone:    zoneReport(r.state.Zone.ID, r.state.Zone.Name, z),
 		Ledger:  LedgerReport{height, head},
 		Packets: r.packets, Seconds: took.Seconds(), WatchedSeconds: r.watch.seconds(),
-		Dropped:   Dropped{r.learn.skipped + r.watch.skipped, r.monitor.Drops().OverMaxDevices},
+		Dropped:   Dropped{r.learn.skipped + r.watch.skipped, r.monitor.Drops().OverMaxDevices, r.monitor.Drops().SilencedAlerts},
 		Evictions: evictions(r.monitor.Tables()),
 	}
 	out.Drops = out.Dropped.UnknownLinkType + out.Dropped.OverMaxDevices

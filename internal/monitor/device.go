@@ -1,10 +1,10 @@
 package monitor
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"bellwether/internal/contract"
@@ -21,8 +21,6 @@ type device struct {
 	state zone.State
 	n     uint64 // transactions about it so far
 
-	silenced zone.Time // no alert is sent before this
-
 	joined    zone.Time // when learning began
 	learnFrom zone.SeqID
 	learnedTo zone.SeqID
@@ -33,7 +31,8 @@ type device struct {
 	digest    zone.Hash
 	scorer    *detect.Scorer
 	vote      *detect.Vote
-	recent    []recent // ring of the newest snapshots, as many as vote
+	tail      *detect.Vote // over the same number of snapshots, however old: ends an episode
+	recent    []recent     // ring of the newest snapshots, as many as vote
 	oldest    int
 	lastAlarm zone.Time // newest snapshot that was cause for alarm, 0 before any
 
@@ -57,14 +56,25 @@ type Past struct {
 	LastSeq zone.SeqID
 	Height  uint64 // blocks that are part of this past
 	Devices []contract.DeviceState
+	// Watched are the snapshots that earlier replays judged: a device that was
+	// still learning then does not learn from them.
+	Watched []SeqRange
+}
+
+// SeqRange is a range of snapshots, both ends included.
+type SeqRange struct{ From, To zone.SeqID }
+
+// learnable reports a snapshot that a device of the past learns from.
+func (p *Past) learnable(seq zone.SeqID) bool {
+	return seq <= p.LastSeq && !slices.ContainsFunc(p.Watched, func(w SeqRange) bool { return w.From <= seq && seq <= w.To })
 }
 
 // restore takes up a device of the past.
-func (m *Monitor) restore(ctx context.Context, s contract.DeviceState) error {
-	d := &device{mac: s.MAC, name: s.Name, state: s.State, n: s.N, joined: s.Since, silenced: s.SilencedUntil}
+func (m *Monitor) restore(past *Past, s contract.DeviceState) error {
+	d := &device{mac: s.MAC, name: s.Name, state: s.State, n: s.N, joined: s.Since}
 	m.devices[s.MAC] = d
 	if s.State == zone.StateLearning {
-		m.recount(d)
+		m.recount(d, past)
 		return nil
 	}
 	model, err := loadModel(m.modelPath(s.Model), s.Model)
@@ -78,10 +88,10 @@ func (m *Monitor) restore(ctx context.Context, s contract.DeviceState) error {
 }
 
 // recount finds in the store what a device has been learning from.
-func (m *Monitor) recount(d *device) {
+func (m *Monitor) recount(d *device, past *Past) {
 	for _, seg := range m.p.Store.Segments() {
 		for _, r := range seg.Ranges {
-			if r.Device != d.mac || r.FirstTime < d.joined || r.Unjudged == 0 {
+			if r.Device != d.mac || r.FirstTime < d.joined || r.Unjudged == 0 || !past.learnable(r.First) {
 				continue
 			}
 			if d.learnFrom == 0 {
@@ -119,11 +129,16 @@ func (m *Monitor) modelPath(digest zone.Hash) string {
 	return filepath.Join(m.o.ModelDir, digest.String()+modelSuffix)
 }
 
+// tailSpan is how old a snapshot may be that keeps an episode open: the
+// features remember a flood for long after it ends, and a quiet device sends few.
+const tailSpan = 24 * time.Hour
+
 // install gives the device its learned model.
 func (m *Monitor) install(d *device, model *detect.Model, digest zone.Hash) {
 	d.model, d.digest = model, digest
 	d.scorer = model.NewScorer()
 	d.vote = detect.NewVote(model.Window, model.Span)
+	d.tail = detect.NewVote(model.Window, tailSpan)
 	d.recent, d.oldest = nil, 0
 	m.sources.claim(d, model.Profile.Addresses)
 }
@@ -141,6 +156,7 @@ func (d *device) forgetTraffic() {
 	d.recent, d.oldest, d.lastAlarm = nil, 0, 0
 	if d.vote != nil {
 		d.vote.Reset()
+		d.tail.Reset()
 	}
 }
 

@@ -99,11 +99,12 @@ func (d *device) judge(s *zone.Snapshot, misuse bool) string {
 		s.Label = zone.Malicious
 	}
 	majority := d.vote.Add(s.Time, flagged)
+	lingers := d.tail.Add(s.Time, flagged) && d.state == zone.StateMalicious
 	d.remember(s)
 	switch {
 	case misuse:
 		return zone.ReasonSource
-	case majority:
+	case majority || lingers:
 		return zone.ReasonScore
 	}
 	return ""

@@ -99,7 +99,8 @@ type Parts struct {
 
 // Drops counts what did not become a snapshot or a verdict, by reason.
 type Drops struct {
-	OverMaxDevices uint64 `json:"over_max_devices"` // packets of devices beyond Options.MaxDevices
+	OverMaxDevices uint64 // packets of devices beyond Options.MaxDevices
+	SilencedAlerts uint64 // alerts that an operator's silence kept back
 }
 
 // Monitor is the Behaviour Monitor of one zone.
@@ -139,7 +140,7 @@ func New(ctx context.Context, o Options, p Parts, past Past) (*Monitor, error) {
 		trained:   make(chan trained, o.MaxDevices),
 	}
 	for _, d := range past.Devices {
-		if err := m.restore(ctx, d); err != nil {
+		if err := m.restore(&past, d); err != nil {
 			return nil, err
 		}
 	}
@@ -249,7 +250,11 @@ func (m *Monitor) Restart() {
 func (m *Monitor) Packets() uint64 { return m.packets }
 
 // Drops is what was not kept so far.
-func (m *Monitor) Drops() Drops { return m.drops }
+func (m *Monitor) Drops() Drops {
+	d := m.drops
+	d.SilencedAlerts = m.record.hidden
+	return d
+}
 
 // Tables is the state of the bounded feature tables.
 func (m *Monitor) Tables() feature.Stats { return m.extractor.Stats() }

@@ -15,13 +15,20 @@ import (
 // blocks from a cursor, so that receipts and alerts come from what was
 // committed, whenever that is.
 type recorder struct {
-	p      Parts
-	zone   zone.Hash
-	cursor uint64 // blocks followed so far
+	p       Parts
+	zone    zone.Hash
+	cursor  uint64                 // blocks followed so far
+	silence map[zone.MAC]zone.Time // until when no alert of a device is sent
+	hidden  uint64                 // alerts that such a silence kept back
+	newest  zone.HID               // of the transactions submitted
 }
 
 func newRecorder(p Parts, past Past) recorder {
-	return recorder{p: p, zone: past.Zone, cursor: past.Height}
+	r := recorder{p: p, zone: past.Zone, cursor: past.Height, silence: map[zone.MAC]zone.Time{}}
+	for _, d := range past.Devices {
+		r.silence[d.MAC] = d.SilencedUntil
+	}
+	return r
 }
 
 // submit signs a transaction about a device and hands it to the ledger.
@@ -35,7 +42,8 @@ func (r *recorder) submit(ctx context.Context, d *device, at zone.Time, body con
 		return fmt.Errorf("transaction %d of %s: %w", tx.N, d.mac, err)
 	}
 	d.n++
-	return nil
+	r.newest, err = contract.ID(raw)
+	return err
 }
 
 // commit makes what was submitted durable and follows it.
@@ -68,6 +76,10 @@ func (r *recorder) follow(ctx context.Context) error {
 				if err := r.deliver(body, at); err != nil {
 					return err
 				}
+			case *contract.OperatorAction:
+				if body.Action != contract.ActionRelearn {
+					r.silence[tx.Tx.Device] = body.Until
+				}
 			}
 		}
 		if err := r.p.Store.AddReceipts(receipts); err != nil {
@@ -89,7 +101,8 @@ func (r *recorder) receipt(mac zone.MAC, body *contract.SegmentRecorded, at ledg
 	return []store.Receipt{{Segment: seg.Number, Device: mac, ID: at.ID, Block: at.Block, Index: at.Index}}
 }
 
-// deliver sends the alert that a malicious verdict names.
+// deliver sends the alert that a malicious verdict names, unless an operator
+// silenced its device.
 func (r *recorder) deliver(v *contract.VerdictChanged, at ledger.Receipt) error {
 	if v.To != zone.StateMalicious || r.p.OnAlert == nil {
 		return nil
@@ -97,6 +110,10 @@ func (r *recorder) deliver(v *contract.VerdictChanged, at ledger.Receipt) error 
 	a, err := r.p.Alerts.ByDigest(v.Alert)
 	if err != nil {
 		return err
+	}
+	if a.Raised < r.silence[a.Device] {
+		r.hidden++
+		return nil
 	}
 	return r.p.OnAlert(a, at)
 }

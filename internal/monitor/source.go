@@ -31,14 +31,19 @@ func newSources() sources {
 
 // claim says that a learned device had these addresses.
 func (s *sources) claim(d *device, addrs []netip.Addr) {
-	for a, owner := range s.owners {
-		if owner == d {
-			delete(s.owners, a)
-		}
-	}
+	s.release(d)
 	for _, a := range addrs {
 		if Bindable(a) {
 			s.owners[a] = d
+		}
+	}
+}
+
+// release forgets which addresses the device had.
+func (s *sources) release(d *device) {
+	for a, owner := range s.owners {
+		if owner == d {
+			delete(s.owners, a)
 		}
 	}
 }

@@ -1,0 +1,34 @@
+package monitor
+
+import (
+	"context"
+	"fmt"
+
+	"bellwether/internal/contract"
+	"bellwether/internal/zone"
+)
+
+// Decide takes an operator's decision about a device: it goes on the ledger,
+// is durable on return, and holds from now on.
+func (m *Monitor) Decide(ctx context.Context, mac zone.MAC, at zone.Time, body contract.Body) (zone.HID, error) {
+	if err := m.Flush(ctx); err != nil {
+		return zone.HID{}, err
+	}
+	d := m.devices[mac]
+	if d == nil || d.state == zone.StateUnseen {
+		return zone.HID{}, fmt.Errorf("%s is not a device of the zone", mac)
+	}
+	if err := m.record.submit(ctx, d, at, body); err != nil {
+		return zone.HID{}, err
+	}
+	switch b := body.(type) {
+	case *contract.DeviceRenamed:
+		d.name = b.Name
+	case *contract.OperatorAction:
+		if b.Action == contract.ActionRelearn {
+			m.sources.release(d)
+			d.forget(at)
+		}
+	}
+	return m.record.newest, m.record.commit(ctx)
+}
