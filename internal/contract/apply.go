@@ -9,22 +9,24 @@ import (
 // Apply validates a signed transaction against the state and, when everything
 // holds, writes what it leads to: exactly one key, that of its subject. The
 // error is a [*RejectError] when the contract refuses, with nothing written,
-// and else one of the state's own.
+// and else one of the state's own. A transaction that could be read is given
+// with it.
 func Apply(s State, raw []byte) (*Signed, error) {
 	tx, err := Parse(raw)
 	if err != nil {
 		return nil, err
 	}
 	if err := tx.Verify(); err != nil {
-		return nil, err
+		return tx, err
 	}
 	return tx, tx.apply(s)
 }
 
-// Replay is Apply without the check of the signature, for a ledger that builds
-// its state anew from transactions it accepted once.
+// Replay is Apply without the checks of form, ranges and signature, for a ledger
+// that builds its state anew from the bytes of transactions it accepted once.
+// Zone, authority, order and transitions are checked.
 func Replay(s State, raw []byte) (*Signed, error) {
-	tx, err := Parse(raw)
+	tx, err := parse(raw, decoding.Unmarshal)
 	if err != nil {
 		return nil, err
 	}

@@ -77,7 +77,8 @@ func mustDecoding() cbor.DecMode {
 	return m
 }
 
-// decode reads exactly the bytes that encoding v gives.
+// decode reads exactly the bytes that encoding v gives. decoding.Unmarshal alone
+// is enough for bytes that were held against that once.
 func decode(raw []byte, v any) error {
 	if err := decoding.Unmarshal(raw, v); err != nil {
 		return err
@@ -138,21 +139,30 @@ func (t *Tx) payload() ([]byte, error) {
 // signature; see [Signed.Verify]. The error is a [*RejectError]. The result
 // shares no memory with raw.
 func Parse(raw []byte) (*Signed, error) {
-	w, err := parseSigned(raw)
+	signed, err := parse(raw, decode)
 	if err != nil {
 		return nil, err
 	}
-	tx, err := parseTx(w.Payload)
+	if err := signed.check(); err != nil {
+		return nil, err
+	}
+	return signed, nil
+}
+
+// parse reads with decode, which decides how strictly.
+func parse(raw []byte, decode func([]byte, any) error) (*Signed, error) {
+	w, err := parseSigned(raw, decode)
 	if err != nil {
 		return nil, err
 	}
-	if err := tx.check(); err != nil {
+	tx, err := parseTx(w.Payload, decode)
+	if err != nil {
 		return nil, err
 	}
 	return &Signed{Tx: *tx, ID: idOf(w.Payload), Key: w.Key, Signature: w.Signature, payload: w.Payload}, nil
 }
 
-func parseSigned(raw []byte) (*wireSigned, error) {
+func parseSigned(raw []byte, decode func([]byte, any) error) (*wireSigned, error) {
 	if len(raw) > MaxTx {
 		return nil, reject(CodeMalformed, "%d bytes are over the limit of %d", len(raw), MaxTx)
 	}
@@ -166,7 +176,7 @@ func parseSigned(raw []byte) (*wireSigned, error) {
 	return w, nil
 }
 
-func parseTx(payload []byte) (*Tx, error) {
+func parseTx(payload []byte, decode func([]byte, any) error) (*Tx, error) {
 	var w wireTx
 	if err := decode(payload, &w); err != nil {
 		return nil, reject(CodeMalformed, "payload: %v", err)
@@ -192,7 +202,7 @@ func (s *Signed) Verify() error {
 
 // ID gives the H-ID of a signed transaction.
 func ID(raw []byte) (zone.HID, error) {
-	w, err := parseSigned(raw)
+	w, err := parseSigned(raw, decode)
 	if err != nil {
 		return zone.HID{}, err
 	}

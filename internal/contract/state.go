@@ -103,7 +103,7 @@ func read(s Reader, key string, v any) (bool, error) {
 	if raw == nil {
 		return false, nil
 	}
-	if err := decode(raw, v); err != nil {
+	if err := decoding.Unmarshal(raw, v); err != nil {
 		return false, fmt.Errorf("read state %q: %w", key, err)
 	}
 	return true, nil

@@ -88,7 +88,7 @@ func layout(tb testing.TB, dir string) (recs []journal.Record) {
 // TestEveryFlipIsFound changes 300 random bytes, one at a time: the finding must
 // name the block, and the transaction if it is in one.
 func TestEveryFlipIsFound(t *testing.T) {
-	dir, file := written(t, 200)
+	dir, file := written(t, 90)
 	recs := layout(t, dir)
 	rng := rand.New(rand.NewPCG(3, 4))
 	inTx := 0
@@ -184,7 +184,7 @@ func TestManyFlips(t *testing.T) {
 func TestVerifyTruncated(t *testing.T) {
 	dir, file := written(t, 60)
 	recs := layout(t, dir)
-	for n := 0; n < len(file); n += 37 {
+	for n := 0; n < len(file); n += 151 {
 		path := filepath.Join(t.TempDir(), fileName)
 		if err := os.WriteFile(path, file[:n], 0o600); err != nil {
 			t.Fatal(err)
