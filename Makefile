@@ -1,0 +1,60 @@
+# Needs Go, make and git, nothing else.
+
+DATA     ?= ../shared/data
+FUZZTIME ?= 30s
+OUT      ?= bin
+GO       ?= go
+
+# Where the gateway has to run: OS/architecture, for arm with its version.
+TARGETS = linux/amd64 linux/arm64 linux/arm/7 linux/arm/6 linux/386
+
+.PHONY: demo build test lint cross fuzz bench acceptance-main clean
+
+# A simulated home, told as it happens, in under a minute.
+demo:
+	$(GO) run ./cmd/bellwether demo
+
+# One static binary for this machine.
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -o $(OUT)/bellwether ./cmd/bellwether
+
+# Tests that need captures which are not part of this tree skip themselves when
+# they do not find them, and fail when CI=true.
+test:
+	$(GO) test -timeout 30m ./...
+
+lint:
+	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not formatted: $$unformatted"; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+# A static binary for every target, in $(OUT).
+cross:
+	@set -e; for target in $(TARGETS); do \
+		os=$${target%%/*}; arch=$${target#*/}; arm=; \
+		case $$arch in arm/*) arm=$${arch#arm/}; arch=arm;; esac; \
+		name=$(OUT)/bellwether-$$os-$$arch$${arm:+v$$arm}; \
+		CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch GOARM=$$arm $(GO) build -trimpath -o $$name ./cmd/bellwether; \
+		echo $$name; \
+	done
+
+# Every fuzz target of the tree, each for $(FUZZTIME).
+fuzz:
+	@set -e; targets=0; for package in $$($(GO) list ./...); do \
+		for target in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
+			echo "$$package $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package; \
+			targets=$$((targets + 1)); \
+		done; \
+	done; \
+	echo "$$targets fuzz targets"; test $$targets -gt 0
+
+bench:
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+# The acceptance list, measured for real on captures in $(DATA).
+acceptance-main:
+	$(GO) run ./test/acceptance -data $(DATA)
+
+clean:
+	rm -rf $(OUT)

@@ -1,0 +1,217 @@
+package bellwether_test
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// floors is the order of the rooms: "a, b < c" says that c may import a and b,
+// and whatever these may import. A room that no rule names and an import that
+// no rule allows fail the test. Rooms of internal are named without it.
+//
+// DO NOT CHANGE THIS DATA TO FIX A BUILD. It says what must never come to depend
+// on what: nothing upstream reads anything downstream, a contract never imports
+// its drivers, and only gateway puts the parts together.
+const floors = `
+	# The vocabulary, pure maths, and files that survive a crash.
+	NONE < zone, nn, durable, journal, identity;
+
+	# What a packet is, what a transaction may say, what a ledger must promise.
+	zone < packet, contract, ledger;
+
+	# Where packets come from, and what is measured on them.
+	packet < capture, feature, roster, simulate;
+
+	# What is normal for a device, and where observations are kept.
+	nn, zone < detect;
+	journal, zone < store;
+
+	# A driver of the ledger, and the suite that every driver passes.
+	contract, journal, ledger < ledger/embedded;
+	contract, ledger < ledger/ledgertest;
+
+	# What the entries of a ledger are worth.
+	contract < trust;
+
+	# A device's life. The monitor knows the ledger's contract and no driver.
+	contract, detect, durable, feature, ledger, roster, store < monitor;
+
+	# What leaves the gateway.
+	ledger, packet < alert;
+	identity, monitor < proof;
+
+	# The only wiring.
+	alert, capture, ledger/embedded, proof, simulate, trust < gateway;
+	gateway < cmd/bellwether;
+`
+
+// beside is where programs may stand that only test the others: they may
+// import every room.
+const beside = "test/"
+
+// outside says which rooms may import which modules of others; tests may import
+// more. What is not listed here is the standard library's or refused.
+func outside() map[string][]string {
+	return map[string][]string{
+		"github.com/fxamacker/cbor/v2":        {"contract", "detect", "ledger", "store"},
+		"github.com/goccy/go-yaml":            {"gateway"},
+		"github.com/klauspost/compress":       {"capture", "store"},
+		"github.com/parquet-go/parquet-go":    {"store"},
+		"github.com/spf13/cobra":              {"cmd/bellwether"},
+		"github.com/transparency-dev/formats": {"ledger"},
+		"github.com/transparency-dev/merkle":  {"ledger"},
+		"golang.org/x/mod":                    {"identity", "ledger"},
+		"golang.org/x/sync":                   {"gateway"},
+		"golang.org/x/sys":                    {"capture", "gateway", "journal", "store"},
+		"golang.org/x/term":                   {"cmd/bellwether"},
+	}
+}
+
+// TestFloors holds every import of the tree against the order of the rooms.
+func TestFloors(t *testing.T) {
+	allowed, err := parseFloors(floors)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range packages(t) {
+		if strings.HasPrefix(p.name, beside) {
+			continue
+		}
+		may, known := allowed[p.name]
+		if !known {
+			t.Errorf("%s has no place in the order of rooms: say in deps_test.go what it may import", p.name)
+			continue
+		}
+		p.imports(func(file, imported string) {
+			if own, ok := room(imported); ok && !may[own] {
+				t.Errorf("%s: %s must not import %s", file, p.name, own)
+			}
+		})
+		delete(allowed, p.name)
+	}
+	for name := range allowed {
+		t.Errorf("there is no room %q: take it out of the order", name)
+	}
+}
+
+// TestOutside holds every import of another module against the table.
+func TestOutside(t *testing.T) {
+	used := map[string]bool{}
+	for _, p := range packages(t) {
+		p.imports(func(file, imported string) {
+			first, _, _ := strings.Cut(imported, "/")
+			if _, own := room(imported); own || !strings.Contains(first, ".") {
+				return
+			}
+			module, rooms := moduleOf(imported)
+			used[module] = true
+			if !slices.Contains(rooms, p.name) && !strings.HasPrefix(p.name, beside) {
+				t.Errorf("%s: %s must not import %s", file, p.name, imported)
+			}
+		})
+	}
+	for module := range outside() {
+		if !used[module] {
+			t.Errorf("nothing imports %s: take it out of the table, and out of go.mod", module)
+		}
+	}
+}
+
+func moduleOf(imported string) (module string, rooms []string) {
+	for m, r := range outside() {
+		if imported == m || strings.HasPrefix(imported, m+"/") {
+			return m, r
+		}
+	}
+	return imported, nil
+}
+
+// room gives the room of an import path of this module.
+func room(imported string) (string, bool) {
+	name, ok := strings.CutPrefix(imported, "bellwether/")
+	return strings.TrimPrefix(name, "internal/"), ok
+}
+
+// imports calls f for every import of the package's files.
+func (p *pkg) imports(f func(file, imported string)) {
+	for _, file := range p.files {
+		for _, spec := range file.Imports {
+			imported, _ := strconv.Unquote(spec.Path.Value) // the parser has read it
+			f(p.at(spec), imported)
+		}
+	}
+}
+
+// parseFloors gives for each room the rooms that it may import. A room has to
+// stand on the right of a rule before it stands on the left of one, and never
+// after: so there can be no circle.
+func parseFloors(text string) (map[string]map[string]bool, error) {
+	allowed := map[string]map[string]bool{}
+	used := map[string]bool{}
+	for rule := range strings.SplitSeq(withoutComments(text), ";") {
+		if strings.TrimSpace(rule) == "" {
+			continue
+		}
+		left, right, ok := strings.Cut(rule, "<")
+		if !ok || strings.Contains(right, "<") {
+			return nil, fmt.Errorf("rule %q does not have one <", rule)
+		}
+		below := map[string]bool{}
+		for _, low := range list(left) {
+			if allowed[low] == nil && low != "NONE" {
+				return nil, fmt.Errorf("rule %q: %s stands on the left before it stood on the right", rule, low)
+			}
+			used[low] = true
+			below[low] = true
+			for deeper := range allowed[low] {
+				below[deeper] = true
+			}
+		}
+		for _, high := range list(right) {
+			if allowed[high] != nil || used[high] {
+				return nil, fmt.Errorf("rule %q: %s had its place before", rule, high)
+			}
+			allowed[high] = below
+		}
+	}
+	return allowed, nil
+}
+
+func withoutComments(text string) string {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		before, _, _ := strings.Cut(line, "#")
+		b.WriteString(before + "\n")
+	}
+	return b.String()
+}
+
+func list(s string) []string {
+	names := strings.Split(s, ",")
+	for i := range names {
+		names[i] = strings.TrimSpace(names[i])
+	}
+	return names
+}
+
+// TestParseFloors shows that the order itself is held to its rules.
+func TestParseFloors(t *testing.T) {
+	for _, bad := range []string{
+		"a < b;",                    // a has no place
+		"NONE < a; a < b; b < a;",   // a circle
+		"NONE < a; NONE < b < a;",   // two signs
+		"NONE < a; a < b; NONE < b", // b twice
+		"NONE a;",
+	} {
+		if got, err := parseFloors(bad); err == nil {
+			t.Errorf("parseFloors(%q) = %v, want an error", bad, got)
+		}
+	}
+	got, err := parseFloors("NONE < a; a < b; # no\n b < c;")
+	if err != nil || !got["c"]["a"] || got["a"]["b"] || got["b"]["c"] {
+		t.Errorf("parseFloors = %v, %v: c may import a through b, and nothing the other way", got, err)
+	}
+}
