@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"bellwether/internal/capture"
+	"bellwether/internal/contract"
 	"bellwether/internal/feature"
 	"bellwether/internal/monitor"
 	"bellwether/internal/packet"
@@ -79,6 +81,7 @@ func (r Replay) Run(ctx context.Context) (*Report, error) {
 	if err := p.both(ctx); err != nil {
 		return nil, err
 	}
+	p.run.End, p.run.EndHeight = p.monitor.Seq(), p.state.Ledger.Height()
 	if err := p.state.runs.end(p.run); err != nil {
 		return nil, err
 	}
@@ -124,11 +127,14 @@ func (r *replaying) begin(ctx context.Context) error {
 		return err
 	}
 	fresh := run{Inputs: inputs, Learn: r.Replay.Learn, Watch: r.Replay.Watch, Height: r.state.Ledger.Height(), Last: r.state.Store.Last()}
-	if r.run, err = r.state.runs.begin(fresh); err != nil {
+	past, err := r.state.pastAt(ctx, fresh.Height, fresh.Last)
+	if err != nil {
 		return err
 	}
-	past, err := r.state.pastAt(ctx, r.run.Height, r.run.Last)
-	if err != nil {
+	if r.run, err = r.state.runs.begin(fresh, relearning(past)); err != nil {
+		return err
+	}
+	if past, err = r.state.pastAt(ctx, r.run.Height, r.run.Last); err != nil {
 		return err
 	}
 	if err := r.checkSets(past); err != nil {
@@ -152,18 +158,21 @@ func (r *replaying) begin(ctx context.Context) error {
 // checkSets refuses to learn again what was learned, unless the operator sent
 // a device back to learning, and to judge with nothing learned.
 func (r *replaying) checkSets(past monitor.Past) error {
-	learned, again := false, false
-	for _, d := range past.Devices {
-		learned = learned || d.State != zone.StateLearning
-		again = again || d.State == zone.StateLearning && d.Since != d.FirstSeen
-	}
-	if learned && !again && len(r.Replay.Learn) > 0 {
+	learned := slices.ContainsFunc(past.Devices, func(d contract.DeviceState) bool { return d.State != zone.StateLearning })
+	if learned && !relearning(past) && len(r.Replay.Learn) > 0 {
 		return fmt.Errorf("the state directory %s has learned its devices already: leave out --learn to judge with what was learned, or give another --state", r.StateDir)
 	}
 	if len(past.Devices) == 0 && len(r.Replay.Learn) == 0 {
 		return fmt.Errorf("the state directory %s has learned nothing yet: give --learn CAPTURE", r.StateDir)
 	}
 	return nil
+}
+
+// relearning reports a device that an operator sent back to learning.
+func relearning(past monitor.Past) bool {
+	return slices.ContainsFunc(past.Devices, func(d contract.DeviceState) bool {
+		return d.State == zone.StateLearning && d.Since != d.FirstSeen
+	})
 }
 
 // inputs digests what decides this run's results.
@@ -203,6 +212,7 @@ func (r *replaying) both(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	r.run.Learned = r.monitor.Seq()
 	r.monitor.Restart()
 	return r.feed(ctx, "watching", r.watch)
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"bellwether/internal/journal"
+	"bellwether/internal/monitor"
 	"bellwether/internal/zone"
 )
 
@@ -23,6 +24,11 @@ type run struct {
 	Height uint64     `json:"height"`   // blocks before it
 	Last   zone.SeqID `json:"last_seq"` // snapshots before it
 	Done   bool       `json:"done"`     // this record says that it ended
+
+	// Where it ended, once it is done.
+	Learned   zone.SeqID `json:"learned_to"` // newest snapshot of the first set
+	End       zone.SeqID `json:"end_seq"`    // and of the second
+	EndHeight uint64     `json:"end_height"` // blocks after it
 }
 
 // runs remembers the replays over a state directory, so that one that was
@@ -31,6 +37,7 @@ type runs struct {
 	journal *journal.Journal
 	newest  run
 	any     bool
+	watched []monitor.SeqRange // what the runs that ended judged
 }
 
 func openRuns(path string) (*runs, error) {
@@ -40,17 +47,26 @@ func openRuns(path string) (*runs, error) {
 		if err := json.Unmarshal(payload, &next); err != nil {
 			return fmt.Errorf("%s, record %d: %w", path, rec, err)
 		}
-		r.newest, r.any = next, true
+		r.note(next)
 		return nil
 	})
 	r.journal = j
 	return r, err
 }
 
+func (r *runs) note(next run) {
+	r.newest, r.any = next, true
+	if next.Done && next.End > next.Learned {
+		r.watched = append(r.watched, monitor.SeqRange{From: next.Learned + 1, To: next.End})
+	}
+}
+
 // begin finds the run with these inputs, or records a new one that starts at
-// the given place.
-func (r *runs) begin(next run) (run, error) {
-	if r.any && r.newest.Inputs == next.Inputs {
+// the given place. Devices that were sent back to learning since it ended make
+// it a new one.
+func (r *runs) begin(next run, relearning bool) (run, error) {
+	anew := relearning && r.newest.Done && next.Height > r.newest.EndHeight
+	if r.any && r.newest.Inputs == next.Inputs && !anew {
 		return r.newest, nil
 	}
 	if r.any && !r.newest.Done {
@@ -62,7 +78,7 @@ func (r *runs) begin(next run) (run, error) {
 
 // end records that the run is complete.
 func (r *runs) end(done run) error {
-	if done.Done {
+	if r.newest.Done {
 		return nil
 	}
 	done.Done = true
@@ -77,7 +93,7 @@ func (r *runs) append(next run) error {
 	if err := r.journal.Append(b); err != nil {
 		return fmt.Errorf("recording the run: %w", err)
 	}
-	r.newest, r.any = next, true
+	r.note(next)
 	return nil
 }
 

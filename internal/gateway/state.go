@@ -49,7 +49,8 @@ type StateOptions struct {
 	BlockAge time.Duration // and how old its first may get: 10 s
 	MaxAge   time.Duration // of stored snapshots, 0 keeps them
 	MaxBytes int64         // of stored snapshots, 0 sets no bound
-	ReadOnly bool          // never create, only open what is there
+	Existing bool          // never create, only open what is there
+	ReadOnly bool          // and change nothing, not even if another process has it open
 	Identity Identity
 }
 
@@ -68,14 +69,17 @@ type State struct {
 // OpenState opens a zone's state directory, or makes a new zone in an empty
 // or missing one. Only one process at a time may have it open.
 func OpenState(ctx context.Context, dir string, o StateOptions) (*State, error) {
-	if err := prepareDir(dir, o.ReadOnly); err != nil {
+	o.Existing = o.Existing || o.ReadOnly
+	if err := prepareDir(dir, o.Existing); err != nil {
 		return nil, err
 	}
-	lock, err := lockDir(dir)
-	if err != nil {
-		return nil, err
+	s := &State{Dir: dir}
+	if !o.ReadOnly {
+		var err error
+		if s.lock, err = lockDir(dir); err != nil {
+			return nil, err
+		}
 	}
-	s := &State{Dir: dir, lock: lock}
 	if err := s.open(ctx, o); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -144,10 +148,10 @@ func lockDir(dir string) (*os.File, error) {
 }
 
 func (s *State) open(ctx context.Context, o StateOptions) (err error) {
-	if s.Key, err = s.key(o.ReadOnly); err != nil {
+	if s.Key, err = s.key(o.Existing); err != nil {
 		return err
 	}
-	s.Ledger, err = embedded.Open(s.path(ledgerDir), s.Key, embedded.Options{BlockTxs: o.BlockTxs, BlockAge: o.BlockAge})
+	s.Ledger, err = embedded.Open(s.path(ledgerDir), s.Key, embedded.Options{BlockTxs: o.BlockTxs, BlockAge: o.BlockAge, ReadOnly: o.ReadOnly})
 	if err != nil {
 		return fmt.Errorf("ledger: %w", err)
 	}
@@ -157,8 +161,15 @@ func (s *State) open(ctx context.Context, o StateOptions) (err error) {
 	if s.Store, err = store.Open(s.path(storeDir), s.storeOptions(o)); err != nil {
 		return fmt.Errorf("store: %w", err)
 	}
-	if s.Alerts, err = monitor.OpenAlerts(s.path(alertFile)); err != nil {
+	openAlerts := monitor.OpenAlerts
+	if o.ReadOnly {
+		openAlerts = monitor.ViewAlerts
+	}
+	if s.Alerts, err = openAlerts(s.path(alertFile)); err != nil {
 		return err
+	}
+	if o.ReadOnly {
+		return nil
 	}
 	if s.runs, err = openRuns(s.path(runFile)); err != nil {
 		return err
@@ -169,25 +180,25 @@ func (s *State) open(ctx context.Context, o StateOptions) (err error) {
 func (s *State) path(name string) string { return filepath.Join(s.Dir, name) }
 
 // key loads the master's key; one is made only while there is no ledger.
-func (s *State) key(readOnly bool) (*identity.Key, error) {
+func (s *State) key(existing bool) (*identity.Key, error) {
 	entries, err := os.ReadDir(s.path(ledgerDir))
 	if err != nil {
 		return nil, fmt.Errorf("state directory: %w", err)
 	}
-	if len(entries) == 0 && !readOnly {
+	if len(entries) == 0 && !existing {
 		return identity.LoadOrCreate(s.path(keyFile))
 	}
 	return identity.Load(s.path(keyFile))
 }
 
 func (s *State) storeOptions(o StateOptions) store.Options {
-	return store.Options{Zone: s.Zone.ID.String(), Names: feature.Names(), MaxAge: o.MaxAge, MaxBytes: o.MaxBytes}
+	return store.Options{Zone: s.Zone.ID.String(), Names: feature.Names(), MaxAge: o.MaxAge, MaxBytes: o.MaxBytes, ReadOnly: o.ReadOnly}
 }
 
 // findZone reads the zone from the ledger, or creates it.
 func (s *State) findZone(ctx context.Context, o StateOptions) error {
 	if s.Ledger.Height() == 0 {
-		if o.ReadOnly {
+		if o.Existing {
 			return fmt.Errorf("state directory %s holds no zone yet", s.Dir)
 		}
 		if err := s.createZone(ctx, o.Identity); err != nil {
@@ -251,7 +262,7 @@ func (s *State) pastAt(ctx context.Context, height uint64, last zone.SeqID) (mon
 	if err != nil {
 		return monitor.Past{}, err
 	}
-	return monitor.Past{Zone: s.Zone.ID, LastSeq: last, Height: height, Devices: devices}, nil
+	return monitor.Past{Zone: s.Zone.ID, LastSeq: last, Height: height, Devices: devices, Watched: s.runs.watched}, nil
 }
 
 // Close releases the state directory.

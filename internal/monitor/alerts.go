@@ -23,9 +23,15 @@ type Alerts struct {
 }
 
 // OpenAlerts opens the alert journal, or makes an empty one.
-func OpenAlerts(path string) (*Alerts, error) {
+func OpenAlerts(path string) (*Alerts, error) { return readAlerts(path, journal.Open) }
+
+// ViewAlerts opens an alert journal for reading only, as beside the process
+// that writes it.
+func ViewAlerts(path string) (*Alerts, error) { return readAlerts(path, journal.View) }
+
+func readAlerts(path string, open func(string, string, func(int, []byte) error) (*journal.Journal, error)) (*Alerts, error) {
 	a := &Alerts{byDigest: map[zone.Hash]int{}}
-	j, err := journal.Open(path, AlertsKind, func(rec int, payload []byte) error {
+	j, err := open(path, AlertsKind, func(rec int, payload []byte) error {
 		alert, err := ParseAlert(payload)
 		if err != nil {
 			return fmt.Errorf("%s, record %d: %w", path, rec, err)

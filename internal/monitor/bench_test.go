@@ -110,10 +110,13 @@ func (b *bench) benign(n int) {
 // of the slowest statistics.
 func (b *bench) pause() time.Duration { return time.Duration(b.noise.Int64N(int64(2 * time.Second))) }
 
-// scan lets the camera look for Telnet servers, n packets.
+// scan lets the camera look for Telnet servers, n packets. The plug goes on as always.
 func (b *bench) scan(n int) {
 	b.Helper()
 	for i := range n {
+		if i%80 == 40 {
+			b.send(time.Millisecond, b.udp(plug, plugA))
+		}
 		b.send(20*time.Millisecond, &packet.Packet{Length: 60, Kind: packet.KindIPv4, HasMAC: true, SrcMAC: camera, DstMAC: router,
 			EtherType: 0x0800, Src: cameraA, Dst: netip.AddrFrom4([4]byte{203, 0, byte(i >> 8), byte(i)}), Proto: 6,
 			SrcPort: uint16(1024 + i%60000), DstPort: 23, HasPorts: true, TCPFlags: tcpSYN})

@@ -146,14 +146,14 @@ func newProfiler() *profiler {
 	return &profiler{now: newHabit(), services: map[service]int{}, addresses: map[netip.Addr]bool{}, known: map[netip.Addr]bool{}}
 }
 
-// maxKnown bounds the addresses that a profile counts or lists.
+// maxKnown bounds the hosts that a profile counts.
 const maxKnown = 4096
 
 func (p *profiler) add(s *zone.Snapshot) {
 	if s.SrcMAC != s.Device {
 		return
 	}
-	if Bindable(s.Src) && len(p.addresses) < maxKnown {
+	if Bindable(s.Src) && len(p.addresses) < detect.MaxAddresses {
 		p.addresses[s.Src] = true
 	}
 	p.now.add(s)

@@ -47,9 +47,10 @@ type Options struct {
 	Workers     int           // goroutines that score and train: 1; no result depends on it
 	MaxDevices  int           // devices that are kept: 512; packets of others are counted
 	ModelDir    string        // where learned models are kept
-	// Background runs a training job beside the packet path. Nil trains only
+	// Background runs a training job beside the packet path, soon; the job
+	// ends when its context does. Nil trains only
 	// in FinishLearning, so that a replay is judged by its second set alone.
-	Background func(job func())
+	Background func(job func(context.Context))
 	Log        *slog.Logger
 }
 
@@ -193,11 +194,15 @@ func (m *Monitor) fill(s *zone.Snapshot, p *packet.Packet, d *device, index uint
 // owner finds the device that a packet is about, and why its source is wrong
 // if it is. A sender that is seen for the first time becomes a device.
 func (m *Monitor) owner(p *packet.Packet) (*device, string) {
-	if d := m.devices[p.SrcMAC]; d != nil && p.HasMAC {
+	d := m.devices[p.SrcMAC]
+	if d != nil && d.model != nil && p.HasMAC {
 		return d, m.sources.misuse(d, p)
 	}
 	if victim := m.sources.owner(p); victim != nil && p.HasMAC && !m.p.Roster.IsGateway(p.SrcMAC) {
 		return victim, fmt.Sprintf("its address %s is used by %s", p.Src, p.SrcMAC)
+	}
+	if d != nil && p.HasMAC {
+		return d, ""
 	}
 	if !m.p.Roster.IsDevice(p) {
 		return nil, ""
@@ -206,7 +211,7 @@ func (m *Monitor) owner(p *packet.Packet) (*device, string) {
 		m.drops.OverMaxDevices++
 		return nil, ""
 	}
-	d := &device{mac: p.SrcMAC, name: m.p.Roster.Name(p.SrcMAC)}
+	d = &device{mac: p.SrcMAC, name: m.p.Roster.Name(p.SrcMAC)}
 	m.devices[d.mac] = d
 	return d, ""
 }
@@ -248,6 +253,9 @@ func (m *Monitor) Restart() {
 
 // Packets is the number of packets observed since the last Restart.
 func (m *Monitor) Packets() uint64 { return m.packets }
+
+// Seq is the SEQ-ID of the newest snapshot.
+func (m *Monitor) Seq() zone.SeqID { return m.nextSeq - 1 }
 
 // Drops is what was not kept so far.
 func (m *Monitor) Drops() Drops {

@@ -13,6 +13,7 @@ import (
 	"bellwether/internal/detect"
 	"bellwether/internal/durable"
 	"bellwether/internal/feature"
+	"bellwether/internal/store"
 	"bellwether/internal/zone"
 )
 
@@ -28,6 +29,8 @@ type trained struct {
 // most 2·maxLearn of them, thinned by whole blocks so that neighbours stay
 // neighbours; the habits come from all.
 type learner struct {
+	from    zone.SeqID // the range to learn from
+	to      zone.SeqID
 	rows    [][zone.Features]float32
 	times   []zone.Time
 	stride  int // of every so many blocks, one is kept
@@ -42,7 +45,9 @@ const (
 	learnBlock = 1024
 )
 
-func newLearner() *learner { return &learner{stride: 1, profile: newProfiler()} }
+func newLearner(d *device) *learner {
+	return &learner{from: d.learnFrom, to: d.learnedTo, stride: 1, profile: newProfiler()}
+}
 
 func (l *learner) add(s *zone.Snapshot) {
 	if l.seen == 0 {
@@ -105,28 +110,26 @@ func (m *Monitor) knownModels() map[zone.MAC][]*detect.Model {
 	return known
 }
 
-// collect reads the learning snapshots of some devices in one pass over the store.
-func (m *Monitor) collect(ctx context.Context, devices []*device) (map[zone.MAC]*learner, error) {
-	learners := map[zone.MAC]*learner{}
+// collect fills learners, by device, in one pass over the store.
+func collect(ctx context.Context, rows *store.Store, learners map[zone.MAC]*learner) error {
 	from, to := ^zone.SeqID(0), zone.SeqID(0)
 	only := zone.MAC{}
-	for _, d := range devices {
-		learners[d.mac] = newLearner()
-		from, to = min(from, d.learnFrom), max(to, d.learnedTo)
-		only = d.mac
+	for mac, l := range learners {
+		from, to = min(from, l.from), max(to, l.to)
+		only = mac
 	}
-	if len(devices) > 1 {
+	if len(learners) > 1 {
 		only = zone.MAC{}
 	}
-	for s, err := range m.p.Store.Rows(ctx, from, to, only) {
+	for s, err := range rows.Rows(ctx, from, to, only) {
 		if err != nil {
-			return nil, fmt.Errorf("learning snapshots: %w", err)
+			return fmt.Errorf("learning snapshots: %w", err)
 		}
-		if l := learners[s.Device]; l != nil && s.Label == zone.Unjudged && s.Seq >= m.devices[s.Device].learnFrom {
+		if l := learners[s.Device]; l != nil && s.Label == zone.Unjudged && s.Seq >= l.from && s.Seq <= l.to {
 			l.add(s)
 		}
 	}
-	return learners, nil
+	return nil
 }
 
 // FinishLearning ends learning for every device that was seen often enough:
@@ -146,8 +149,11 @@ func (m *Monitor) FinishLearning(ctx context.Context, progress func(done, total 
 	if len(ready) == 0 {
 		return nil
 	}
-	learners, err := m.collect(ctx, ready)
-	if err != nil {
+	learners := map[zone.MAC]*learner{}
+	for _, d := range ready {
+		learners[d.mac] = newLearner(d)
+	}
+	if err := collect(ctx, m.p.Store, learners); err != nil {
 		return err
 	}
 	known := m.knownModels()
@@ -190,12 +196,14 @@ func (m *Monitor) beginTraining(ctx context.Context, d *device) error {
 		return err
 	}
 	d.training = true
-	learners, err := m.collect(ctx, []*device{d})
-	if err != nil {
-		return err
-	}
-	l, mac, o := learners[d.mac], d.mac, m.o.Detect
-	m.o.Background(func() { m.trained <- l.train(ctx, mac, o, nil) })
+	l, mac, o, rows := newLearner(d), d.mac, m.o.Detect, m.p.Store
+	m.o.Background(func(ctx context.Context) {
+		if err := collect(ctx, rows, map[zone.MAC]*learner{mac: l}); err != nil {
+			m.trained <- trained{mac: mac, err: err}
+			return
+		}
+		m.trained <- l.train(ctx, mac, o, nil)
+	})
 	return nil
 }
 
