@@ -97,8 +97,8 @@ type DetectorConfig struct {
 
 // StoreConfig bounds what is kept of snapshots.
 type StoreConfig struct {
-	MaxAge      Duration `yaml:"max_age"`      // default 720h (30 days)
-	MaxBytes    Bytes    `yaml:"max_bytes"`    // default 4GiB
+	MaxAge      Duration `yaml:"max_age"`      // live only, default 720h (30 days)
+	MaxBytes    Bytes    `yaml:"max_bytes"`    // live only, default 4GiB
 	SegmentRows int      `yaml:"segment_rows"` // snapshots in one segment, default 8192
 	SegmentAge  Duration `yaml:"segment_age"`  // how long one stays open, default 10m
 }

@@ -126,7 +126,7 @@ func Decide(ctx context.Context, dir string, mac zone.MAC, d Decision) (zone.HID
 	if err == nil {
 		return ask(conn, order{mac, d})
 	}
-	s, err := OpenState(ctx, dir, StateOptions{ReadOnly: true})
+	s, err := OpenState(ctx, dir, StateOptions{Existing: true})
 	if err != nil {
 		return zone.HID{}, err
 	}

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -76,6 +77,12 @@ type watching struct {
 	asked   chan request // from the control socket
 }
 
+// What is kept of snapshots unless the configuration says otherwise.
+const (
+	keepFor   = 30 * 24 * time.Hour
+	keepBytes = 4 << 30
+)
+
 // How often the packet loop looks at the clock's work: open blocks and
 // segments, and what it tells of itself.
 const (
@@ -97,6 +104,7 @@ func (l Live) Run(ctx context.Context) error {
 	defer source.Close()
 	o := l.Config.stateOptions()
 	o.Identity.Created = zone.TimeOf(time.Now())
+	o.MaxAge, o.MaxBytes = cmp.Or(o.MaxAge, keepFor), cmp.Or(o.MaxBytes, keepBytes)
 	if w.state, err = OpenState(ctx, l.Config.State, o); err != nil {
 		return err
 	}
@@ -134,7 +142,18 @@ func (w *watching) begin(ctx context.Context, work *errgroup.Group) error {
 	}
 	o := w.Config.monitorOptions()
 	o.ModelDir, o.Log = w.state.path(modelDir), w.Log
-	o.Background = func(job func()) { work.Go(func() error { job(); return nil }) }
+	one := make(chan struct{}, 1) // at a time, so that the packet loop keeps a processor
+	o.Background = func(job func(context.Context)) {
+		work.Go(func() error {
+			select {
+			case one <- struct{}{}:
+				job(ctx)
+				<-one
+			case <-ctx.Done():
+			}
+			return nil
+		})
+	}
 	w.monitor, err = monitor.New(ctx, o, monitor.Parts{
 		Roster: roster.New(who), Store: w.state.Store, Alerts: w.state.Alerts, Ledger: w.state.Ledger, Signer: w.state.Key,
 		OnAlert: raiser(context.WithoutCancel(ctx), w.state, w.Events.Alert),

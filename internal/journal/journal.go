@@ -56,9 +56,10 @@ var ErrClosed = errors.New("the journal is closed")
 
 // Journal is an open journal. Its methods may be called concurrently.
 type Journal struct {
-	path string
-	file *os.File
-	torn int64
+	path     string
+	file     *os.File
+	torn     int64
+	readOnly bool // nothing in the file is changed
 
 	mu      sync.RWMutex // guards what follows
 	offsets []int64      // where each record starts
@@ -80,6 +81,24 @@ func Open(path, kind string, read func(rec int, payload []byte) error) (*Journal
 		return nil, fmt.Errorf("open journal: %w", err)
 	}
 	j := &Journal{path: path, file: f}
+	if err := j.recover(kind, read); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return j, nil
+}
+
+// ErrReadOnly is the error of Append on a journal opened by View.
+var ErrReadOnly = errors.New("the journal was opened for reading only")
+
+// View opens an existing journal for reading only, as beside a process that
+// appends to it: what that process has not finished yet is left out.
+func View(path, kind string, read func(rec int, payload []byte) error) (*Journal, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("open journal: %w", err)
+	}
+	j := &Journal{path: path, file: f, readOnly: true, failed: ErrReadOnly}
 	if err := j.recover(kind, read); err != nil {
 		f.Close()
 		return nil, err
@@ -145,6 +164,9 @@ func (j *Journal) recover(kind string, read func(int, []byte) error) error {
 // only a part of that line.
 func (j *Journal) begin(kind string, torn int64) error {
 	line := firstLine(kind)
+	if j.readOnly {
+		return j.cut(0, torn)
+	}
 	if _, err := j.file.WriteAt([]byte(line), 0); err != nil {
 		return fmt.Errorf("begin journal: %w", err)
 	}
@@ -154,6 +176,9 @@ func (j *Journal) begin(kind string, torn int64) error {
 // cut ends the file at end and makes all before it durable.
 func (j *Journal) cut(end, torn int64) error {
 	j.end, j.torn = end, torn
+	if j.readOnly {
+		return nil
+	}
 	if torn > 0 {
 		if err := j.file.Truncate(end); err != nil {
 			return fmt.Errorf("cut off torn tail: %w", err)
@@ -165,7 +190,7 @@ func (j *Journal) cut(end, torn int64) error {
 	return nil
 }
 
-// Torn gives how many bytes of an unfinished record Open cut off.
+// Torn gives how many bytes of an unfinished record Open cut off, or View left out.
 func (j *Journal) Torn() int64 { return j.torn }
 
 // Len gives the number of records.

@@ -131,7 +131,7 @@ func TestProfileIsBounded(t *testing.T) {
 }
 
 func TestLearnerThins(t *testing.T) {
-	l := newLearner()
+	l := newLearner(&device{})
 	const n = 5*maxLearn + 3
 	for i := range n {
 		l.add(&zone.Snapshot{Seq: zone.SeqID(i + 1), Time: zone.Time(i), Device: camera, SrcMAC: camera})

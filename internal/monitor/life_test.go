@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"context"
 	"errors"
 	"net/netip"
 	"slices"
@@ -302,7 +303,7 @@ func TestBatchAndWorkersDecideNothing(t *testing.T) {
 
 func TestLearnsInTheBackground(t *testing.T) {
 	var jobs []func()
-	b := newBench(t, Options{Learn: Learn{Snapshots: 300, For: time.Minute}, Background: func(job func()) { jobs = append(jobs, job) }})
+	b := newBench(t, Options{Learn: Learn{Snapshots: 300, For: time.Minute}, Background: func(job func(context.Context)) { jobs = append(jobs, func() { job(t.Context()) }) }})
 	b.benign(400)
 	b.flush()
 	if len(jobs) != 2 {

@@ -66,6 +66,9 @@ type Options struct {
 	// BlockAge closes a block before a transaction this much newer than its
 	// first. 0 means 10 s; less than 0 means that age never closes one.
 	BlockAge time.Duration
+	// ReadOnly opens a ledger that is there, as beside the process that writes
+	// it, and changes nothing: Submit and Commit fail.
+	ReadOnly bool
 }
 
 func (o *Options) fill() error {
@@ -109,12 +112,15 @@ func Open(dir string, signer crypto.Signer, o Options) (*Ledger, error) {
 	if _, ok := signer.Public().(ed25519.PublicKey); !ok {
 		return nil, fmt.Errorf("open ledger: the key is a %T, not Ed25519", signer.Public())
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("open ledger: %w", err)
-	}
 	l := &Ledger{signer: signer, o: o, state: contract.Memory{}}
 	f := fold{state: l.state, chain: &l.chain}
-	j, err := journal.Open(filepath.Join(dir, fileName), kind, f.add)
+	open := journal.Open
+	if o.ReadOnly {
+		open, l.failed = journal.View, journal.ErrReadOnly
+	} else if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("open ledger: %w", err)
+	}
+	j, err := open(filepath.Join(dir, fileName), kind, f.add)
 	if err != nil {
 		return nil, fmt.Errorf("open ledger: %w", err)
 	}
