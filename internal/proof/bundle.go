@@ -21,6 +21,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 
 	"bellwether/internal/ledger"
 	"bellwether/internal/zone"
@@ -41,6 +42,10 @@ type Bundle struct {
 	Verdict  Entry      `json:"verdict"` // the transaction that called the device malicious
 	Model    Model      `json:"model"`
 	Segments []Segment  `json:"segments"` // with the alert's evidence, in order
+	// Between has the device's other transactions between those of the first
+	// and the last segment. Since a device's transactions are numbered, they show
+	// that no segment was left out.
+	Between []Entry `json:"between"`
 }
 
 // Entry is a transaction and the proof that it is on the ledger.
@@ -105,28 +110,28 @@ func (b *Bundle) Marshal() ([]byte, error) {
 	return append(out, '\n'), nil
 }
 
-// Parse reads a bundle's file, and nothing but its canonical form.
+// Parse reads a bundle's file, and nothing but its canonical form. The error
+// is a [*FieldError].
 func Parse(raw []byte) (*Bundle, error) {
 	if len(raw) > MaxBytes {
-		return nil, fmt.Errorf("the bundle is %d bytes long: want at most %d", len(raw), MaxBytes)
+		return nil, failf("bundle", "it is more than %d bytes long", MaxBytes)
 	}
-	var b Bundle
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&b); err != nil {
-		return nil, fmt.Errorf("the file is no proof bundle: byte %d: %w", dec.InputOffset(), err)
+	b := new(Bundle)
+	d := decoder{json.NewDecoder(bytes.NewReader(raw))}
+	if err := d.value(reflect.ValueOf(b).Elem(), ""); err != nil {
+		return nil, err
 	}
 	if b.Format != Format {
-		return nil, fmt.Errorf("format: the bundle is %q, this program checks %q", b.Format, Format)
+		return nil, failf("format", "the bundle is %q, this program checks %q", b.Format, Format)
 	}
 	again, err := b.Marshal()
 	if err != nil {
-		return nil, err
+		return nil, failf("bundle", "%v", err)
 	}
 	if at := differ(raw, again); at >= 0 {
-		return nil, fmt.Errorf("the bundle is not in its canonical form, from byte %d on", at)
+		return nil, failf("bundle", "byte %d: white space differs from the canonical form, or something follows", at)
 	}
-	return &b, nil
+	return b, nil
 }
 
 // differ gives the first place where a and b differ, -1 if they do not.

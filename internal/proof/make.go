@@ -47,18 +47,22 @@ func Make(ctx context.Context, s Source, alert zone.Alert) (*Bundle, error) {
 	if b.Model.File, err = s.Model(alert.Model); err != nil {
 		return nil, fmt.Errorf("alert %s: model: %w", zone.AlertID(digest), err)
 	}
-	b.Segments, err = s.segments(ctx, alert)
+	if b.Segments, err = s.segments(ctx, alert); err != nil {
+		return nil, err
+	}
+	b.Between, err = s.between(ctx, b.Segments, found.numbered)
 	return b, err
 }
 
 // places are where the bundle's transactions stand.
 type places struct {
 	zone, verdict, model *ledger.Receipt
+	numbered             map[uint64]ledger.Receipt // the device's transactions that are no segments, by number
 }
 
 // find looks through the ledger for the alert's transactions.
 func (s *Source) find(ctx context.Context, alert zone.Alert, digest zone.Hash) (places, error) {
-	var p places
+	p := places{numbered: map[uint64]ledger.Receipt{}}
 	for n := range s.Ledger.Height() {
 		b, err := s.Ledger.Block(ctx, n)
 		if err != nil {
@@ -69,22 +73,59 @@ func (s *Source) find(ctx context.Context, alert zone.Alert, digest zone.Hash) (
 			if err != nil {
 				return p, fmt.Errorf("ledger block %d, transaction %d: %w", n, i, err)
 			}
-			at := &ledger.Receipt{ID: tx.ID, Block: n, Index: uint32(i)}
-			switch body := tx.Tx.Body.(type) {
-			case *contract.ZoneCreated:
-				p.zone = at
-			case *contract.ModelAccepted:
-				if tx.Tx.Device == alert.Device && body.Digest == alert.Model {
-					p.model = at
-				}
-			case *contract.VerdictChanged:
-				if tx.Tx.Device == alert.Device && body.Alert == digest {
-					p.verdict = at
-				}
-			}
+			p.note(&tx.Tx, &alert, digest, ledger.Receipt{ID: tx.ID, Block: n, Index: uint32(i)})
 		}
 	}
 	return p, nil
+}
+
+// note keeps where a transaction stands that the alert's bundle may need.
+func (p *places) note(tx *contract.Tx, alert *zone.Alert, digest zone.Hash, at ledger.Receipt) {
+	if _, ok := tx.Body.(*contract.ZoneCreated); ok {
+		p.zone = &at
+	}
+	if tx.Device != alert.Device {
+		return
+	}
+	switch body := tx.Body.(type) {
+	case *contract.SegmentRecorded:
+		return
+	case *contract.ModelAccepted:
+		if body.Digest == alert.Model {
+			p.model = &at
+		}
+	case *contract.VerdictChanged:
+		if body.Alert == digest {
+			p.verdict = &at
+		}
+	}
+	p.numbered[tx.N] = at
+}
+
+// between gives the device's transactions whose numbers lie between those of
+// the segments.
+func (s *Source) between(ctx context.Context, segments []Segment, numbered map[uint64]ledger.Receipt) ([]Entry, error) {
+	out := []Entry{}
+	next := uint64(0)
+	for i := range segments {
+		tx, err := contract.Parse(segments[i].Recorded.Tx)
+		if err != nil {
+			return nil, err
+		}
+		for ; i > 0 && next < tx.N; next++ {
+			at, ok := numbered[next]
+			if !ok {
+				return nil, fmt.Errorf("the evidence lacks the segment of transaction %d of %s", next, tx.Device)
+			}
+			e, err := s.entry(ctx, at)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, e)
+		}
+		next = tx.N + 1
+	}
+	return out, nil
 }
 
 func (s *Source) entry(ctx context.Context, at ledger.Receipt) (Entry, error) {

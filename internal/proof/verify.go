@@ -2,7 +2,6 @@ package proof
 
 import (
 	"crypto/ed25519"
-	"errors"
 	"fmt"
 
 	"bellwether/internal/contract"
@@ -29,6 +28,9 @@ func failf(field, format string, args ...any) error {
 type Step struct {
 	Name string // what was checked
 	Says string // what it shows
+	// Warning says that what was shown is less than it could be: the key that
+	// signed everything is known from the bundle alone.
+	Warning bool
 }
 
 // checker holds what the steps of one check hand on to each other.
@@ -40,11 +42,13 @@ type checker struct {
 	vtx     contract.Tx
 	model   *detect.Model
 	rows    []zone.Snapshot
+	fields  []string // where each of rows stands in the bundle
+	warning bool     // of the step under way
 }
 
 // Verify checks a bundle against the anchor, which the caller has from
 // elsewhere; nil takes the one in the bundle, and the result is only as good as
-// that. It gives the steps that hold, and a [*FieldError] for the first that does not.
+// that, which the anchor's step warns of. It gives the steps that hold, and a [*FieldError] for the first that does not.
 func Verify(b *Bundle, anchor ed25519.PublicKey) ([]Step, error) {
 	c := &checker{b: b, anchor: anchor}
 	var done []Step
@@ -59,7 +63,8 @@ func Verify(b *Bundle, anchor ed25519.PublicKey) ([]Step, error) {
 		if err != nil {
 			return done, err
 		}
-		done = append(done, Step{s.name, says})
+		done = append(done, Step{s.name, says, c.warning})
+		c.warning = false
 	}
 	return done, nil
 }
@@ -69,56 +74,28 @@ func (c *checker) checkAnchor() (string, error) {
 	if err != nil {
 		return "", failf("anchor", "%v", err)
 	}
-	if want := ledger.Origin(c.b.Alert.Zone); name != want {
-		return "", failf("anchor", "it is the key of %s, alert.zone says %s", name, want)
-	}
-	if c.anchor == nil {
-		c.anchor = key
-		return "the bundle's own key: give --anchor to know whose it is", nil
-	}
-	if !key.Equal(c.anchor) {
+	given := c.anchor != nil
+	if given && !key.Equal(c.anchor) {
 		return "", failf("anchor", "the bundle was made by another key than the anchor given")
+	}
+	c.anchor = key
+	if name != ledger.Origin(c.b.Alert.Zone) {
+		return "", c.blameZone(name)
+	}
+	if !given {
+		c.warning = true
+		return "the bundle's own key, whoever's it is: give the zone's anchor to be sure", nil
 	}
 	return "the key is the anchor given", nil
 }
 
-// entry checks that a transaction is on the ledger and is what it is taken for.
-func (c *checker) entry(field string, e *Entry) (*contract.Signed, error) {
-	s, err := contract.Parse(e.Tx)
-	if err != nil {
-		return nil, failf(field+".tx", "%v", err)
+// blameZone says which of anchor and alert.zone is wrong, when they differ.
+func (c *checker) blameZone(name string) error {
+	s, err := contract.Parse(c.b.Zone.Tx)
+	if err == nil && s.Tx.Zone == c.b.Alert.Zone {
+		return failf("anchor", "it is the key of %s, the alert of zone %s", name, c.b.Alert.Zone)
 	}
-	if err := s.Verify(); err != nil {
-		return nil, failf(field+".tx", "%v", err)
-	}
-	if !c.anchor.Equal(ed25519.PublicKey(s.Key[:])) {
-		return nil, failf(field+".tx", "it is signed by another key than the zone's")
-	}
-	if s.Tx.Zone != c.b.Alert.Zone {
-		return nil, failf(field+".tx", "it belongs to zone %s, alert.zone says %s", s.Tx.Zone.Short(), c.b.Alert.Zone.Short())
-	}
-	in, err := e.inclusion()
-	if err != nil {
-		return nil, failf(field+".header", "%v", err)
-	}
-	if in.Header.Zone != c.b.Alert.Zone {
-		return nil, failf(field+".header", "it belongs to another zone than alert.zone")
-	}
-	return s, c.included(field, in, e.Tx)
-}
-
-// included checks the proof that a transaction is on the ledger.
-func (c *checker) included(field string, in *ledger.Inclusion, tx []byte) error {
-	err := in.Verify(tx, c.anchor)
-	var step *ledger.StepError
-	if !errors.As(err, &step) {
-		return err
-	}
-	name := map[string]string{
-		ledger.StepCheckpoint: "checkpoint", ledger.StepHeaderPath: "header_path, header or checkpoint",
-		ledger.StepHeader: "header_signature", ledger.StepTxPath: "tx_path, index or tx",
-	}[step.Step]
-	return failf(field+"."+name, "%v", err)
+	return failf("alert.zone", "it is %s, the anchor is the key of %s", c.b.Alert.Zone, name)
 }
 
 func (c *checker) checkZone() (string, error) {
@@ -174,6 +151,10 @@ func (c *checker) checkModel() (string, error) {
 		return "", failf("model.file", "it was learned from %s", m.Origin.Device)
 	case m.Origin.Definition != feature.Digest():
 		return "", failf("model.file", "it judges other features than this program knows: check with the version that made it")
+	case m.Origin.Definition != body.Features || m.Origin.First != body.First || m.Origin.Last != body.Last:
+		return "", failf("model.accepted.tx", "it names other features or snapshots than the model was learned from")
+	case body.Last >= c.verdict.First:
+		return "", failf("model.accepted.tx", "the model was learned from the evidence itself")
 	case m.Threshold != body.Threshold || m.Window != int(body.Window) || m.Span != body.Span:
 		return "", failf("model.accepted.tx", "threshold or window differ from the model's own")
 	}

@@ -1,0 +1,172 @@
+package proof
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"time"
+)
+
+// endless is a reader of one byte for ever.
+type endless byte
+
+func (e endless) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = byte(e)
+	}
+	return len(p), nil
+}
+
+func TestHostile(t *testing.T) {
+	good := string(marshal(t, testWorld(t).source))
+	rows := good[strings.Index(good, `"rows": [`) : len(good)-1]
+	tests := map[string]struct{ text, field string }{
+		"empty":             {"", "bundle"},
+		"no JSON":           {"a proof", "bundle"},
+		"another object":    {"{}", "bundle"},
+		"array":             {"[]", "bundle"},
+		"deep arrays":       {strings.Repeat("[", 1<<20), "bundle"},
+		"deep in a field":   {`{"format": ` + strings.Repeat("[", 1<<20), "format"},
+		"deep objects":      {strings.Repeat(`{"format":`, 1<<18), "format"},
+		"huge array":        {`{"format": [` + strings.Repeat("0,", 1<<22) + `0]`, "format"},
+		"long path":         {strings.Replace(good, `"tx_path": [`, `"tx_path": [`+strings.Repeat(`"",`, 1<<20), 1), "zone.tx_path"},
+		"unknown field":     {strings.Replace(good, `"anchor"`, `"note": 1, "anchor"`, 1), "bundle"},
+		"unknown last":      {strings.TrimSuffix(good, "\n}\n") + ",\n  \"note\": 1\n}\n", "bundle"},
+		"field twice":       {strings.Replace(good, `"format"`, `"format": "x", "format"`, 1), "bundle"},
+		"field in capitals": {strings.Replace(good, `"format"`, `"FORMAT"`, 1), "bundle"},
+		"another format":    {strings.Replace(good, Format, "bellwether-proof/2", 1), "format"},
+		"NaN":               {replaceScore(good, "NaN"), "alert.score"},
+		"infinity":          {replaceScore(good, "1e400"), "alert.score"},
+		"score as text":     {replaceScore(good, `"NaN"`), "alert.score"},
+		"score padded":      {replaceScore(good, "1.50"), "alert.score"},
+		"compact":           {strings.ReplaceAll(good, "\n  ", "\n"), "bundle"},
+		"carriage returns":  {strings.ReplaceAll(good, "\n", "\r\n"), "bundle"},
+		"no line end":       {strings.TrimSuffix(good, "\n"), "bundle"},
+		"line behind":       {good + "\n", "bundle"},
+		"two bundles":       {good + good, "bundle"},
+		"byte order mark":   {"\ufeff" + good, "bundle"},
+		"not UTF-8":         {strings.Replace(good, `"reason": "`, "\"reason\": \"\xff", 1), "alert.reason"},
+		"IPv4 in IPv6":      {strings.Replace(good, `"dst": "`, `"dst": "::ffff:`, 1), "segments[0].rows[0].snapshot.dst"},
+		"scoped address":    {addScope(good, rows), "segments[0].rows[0].snapshot.src"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			b, err := Parse([]byte(tt.text))
+			if err == nil {
+				_, err = Verify(b, master())
+			}
+			var f *FieldError
+			if !errors.As(err, &f) || f.Field != tt.field || len(err.Error()) > 1000 {
+				t.Errorf("got %.300v, want an error that names %s", err, tt.field)
+			}
+		})
+	}
+}
+
+func replaceScore(text, score string) string {
+	at := strings.Index(text, `"score": `) + len(`"score": `)
+	return text[:at] + score + text[at+strings.Index(text[at:], ","):]
+}
+
+// addScope puts an IPv6 scope, which no hash covers, into a source address.
+func addScope(text, rows string) string {
+	at := strings.Index(rows, `"src": "`) + len(`"src": "`)
+	scoped := rows[:at] + "fe80::1%eth0" + rows[at+strings.Index(rows[at:], `"`):]
+	return strings.Replace(text, rows, scoped, 1)
+}
+
+func TestHuge(t *testing.T) {
+	began := time.Now()
+	for _, c := range []byte{'[', '{', '"', ' ', 0} {
+		if _, err := Read(io.LimitReader(endless(c), 100<<20)); err == nil || !strings.Contains(err.Error(), "bytes long") {
+			t.Errorf("100 MiB of %q: %v", c, err)
+		}
+	}
+	if took := time.Since(began); took > time.Minute {
+		t.Errorf("five of them took %s", took)
+	}
+	broken := errors.New("the disk is gone")
+	if _, err := Read(io.MultiReader(strings.NewReader("{"), failing{broken})); !errors.Is(err, broken) {
+		t.Errorf("a failing reader: %v", err)
+	}
+}
+
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+// TestTruncated cuts a bundle off at many places.
+func TestTruncated(t *testing.T) {
+	raw := marshal(t, testWorld(t).source)
+	for n := 0; n < len(raw); n += 1000 {
+		if _, err := Parse(raw[:n]); err == nil || !strings.Contains(err.Error(), "ends here") {
+			t.Errorf("cut after %d bytes: %v", n, err)
+		}
+	}
+	if _, err := Parse(raw[:len(raw)-1]); err == nil {
+		t.Error("cut by its last byte: no error")
+	}
+}
+
+// FuzzVerify: what Parse takes is canonical, errors name a field, and nothing
+// verifies but what was made.
+func FuzzVerify(f *testing.F) {
+	w := testWorld(f)
+	score, source := marshal(f, w.score), marshal(f, w.source)
+	f.Add(score)
+	f.Add(source)
+	f.Add([]byte("{}"))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		b, err := Parse(raw)
+		var field *FieldError
+		if (b == nil) != (err != nil) || err != nil && !errors.As(err, &field) {
+			t.Fatalf("a bundle: %v, error: %v", b != nil, err)
+		}
+		if err != nil {
+			return
+		}
+		if !bytes.Equal(marshal(t, b), raw) {
+			t.Fatal("a bundle in another form was taken")
+		}
+		if _, err := Verify(b, master()); err == nil && !bytes.Equal(raw, score) && !bytes.Equal(raw, source) {
+			t.Fatal("a changed bundle verifies")
+		}
+	})
+}
+
+// FuzzParts changes a bundle's parts behind their encoding.
+func FuzzParts(f *testing.F) {
+	b := testWorld(f).score
+	e := b.Segments[0].Recorded
+	f.Add(e.Tx, e.Header, e.Signature, e.Index, e.Checkpoint, b.Segments[0].Rows[0].Index)
+	f.Add(b.Zone.Tx, b.Zone.Header, b.Zone.Signature, b.Zone.Index, b.Zone.Checkpoint, uint64(1)<<63)
+	f.Fuzz(func(t *testing.T, tx, header, sig []byte, index uint32, checkpoint string, row uint64) {
+		c := *b
+		c.Segments = append([]Segment{}, b.Segments...)
+		c.Segments[0].Recorded = Entry{Tx: tx, Header: header, Signature: sig, Index: index, TxPath: e.TxPath, HeaderPath: e.HeaderPath, Checkpoint: checkpoint}
+		c.Segments[0].Rows = append([]Row{}, b.Segments[0].Rows...)
+		c.Segments[0].Rows[0].Index = row
+		_, err := Verify(&c, master())
+		same := bytes.Equal(marshal(t, &c), marshal(t, b))
+		var field *FieldError
+		if err != nil && !errors.As(err, &field) || (err == nil) != same {
+			t.Fatalf("error %v, unchanged: %v", err, same)
+		}
+	})
+}
+
+func BenchmarkVerify(b *testing.B) {
+	raw := marshal(b, testWorld(b).score)
+	b.SetBytes(int64(len(raw)))
+	for b.Loop() {
+		bundle, err := Parse(raw)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := Verify(bundle, master()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,215 @@
+package proof
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"fmt"
+	"iter"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"bellwether/internal/contract"
+	"bellwether/internal/detect"
+	"bellwether/internal/feature"
+	"bellwether/internal/identity"
+	"bellwether/internal/ledger"
+	"bellwether/internal/ledger/embedded"
+	"bellwether/internal/monitor"
+	"bellwether/internal/packet"
+	"bellwether/internal/roster"
+	"bellwether/internal/simulate"
+	"bellwether/internal/store"
+	"bellwether/internal/zone"
+)
+
+// key is a master's, the same in every run, so that the bundles are too.
+func key(n byte) ed25519.PrivateKey {
+	return ed25519.NewKeyFromSeed(bytes.Repeat([]byte{n}, ed25519.SeedSize))
+}
+
+func publicKey(n byte) ed25519.PublicKey { return key(n).Public().(ed25519.PublicKey) }
+
+func master() ed25519.PublicKey { return publicKey(1) }
+
+const (
+	began  = zone.Time(1_700_000_000_000_000_000)
+	window = 11
+)
+
+// world is a simulated home that was learned and attacked: the bundles of its
+// two alerts, and all rows of the device that the first is about.
+type world struct {
+	score, source *Bundle
+	rows          []zone.Snapshot
+}
+
+var theWorld = sync.OnceValues(func() (w world, err error) {
+	dir, err := os.MkdirTemp("", "proof")
+	if err != nil {
+		return w, err
+	}
+	defer os.RemoveAll(dir)
+	return makeWorld(context.Background(), dir)
+})
+
+func testWorld(tb testing.TB) world {
+	tb.Helper()
+	w, err := theWorld()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return w
+}
+
+// copyOf gives a bundle that the test may change.
+func copyOf(tb testing.TB, b *Bundle) *Bundle {
+	tb.Helper()
+	again, err := Parse(marshal(tb, b))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return again
+}
+
+func marshal(tb testing.TB, b *Bundle) []byte {
+	tb.Helper()
+	raw, err := b.Marshal()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return raw
+}
+
+func makeWorld(ctx context.Context, dir string) (w world, err error) {
+	created := contract.ZoneCreated{Name: "home", UseCase: "smart-home", Master: [32]byte(master())}
+	group := contract.GroupID(master(), began, created.Name)
+	l, err := embedded.Open(filepath.Join(dir, "ledger"), key(1), embedded.Options{})
+	if err != nil {
+		return w, err
+	}
+	defer l.Close()
+	raw, err := (&contract.Tx{Zone: group, Time: began, N: 1, Body: &created}).Sign(key(1))
+	if err != nil {
+		return w, err
+	}
+	if err := l.Submit(ctx, raw); err != nil {
+		return w, err
+	}
+	s, err := store.Open(filepath.Join(dir, "store"), store.Options{Zone: group.String(), Names: feature.Names()})
+	if err != nil {
+		return w, err
+	}
+	defer s.Close()
+	alerts, err := monitor.OpenAlerts(filepath.Join(dir, "alerts"))
+	if err != nil {
+		return w, err
+	}
+	defer alerts.Close()
+	gateway, _ := newHome().Gateway()
+	var raised []zone.Alert
+	m, err := monitor.New(ctx, monitor.Options{
+		Learn:  monitor.Learn{Snapshots: 200},
+		Detect: detect.Options{Epochs: 2, MinWindow: window, MaxWindow: window}, ModelDir: dir,
+	}, monitor.Parts{
+		Roster: roster.New(roster.Options{Gateways: []zone.MAC{gateway}}), Store: s, Alerts: alerts, Ledger: l, Signer: key(1),
+		OnAlert: func(a zone.Alert, _ ledger.Receipt) error { raised = append(raised, a); return nil },
+	}, monitor.Past{Zone: group})
+	if err != nil {
+		return w, err
+	}
+	if err := live(ctx, m); err != nil {
+		return w, err
+	}
+	anchor, err := identity.Anchor(ledger.Origin(group), master())
+	if err != nil {
+		return w, err
+	}
+	from := Source{Anchor: anchor, Ledger: l, Store: s, Model: func(d zone.Hash) ([]byte, error) {
+		return os.ReadFile(filepath.Join(dir, d.String()+".model"))
+	}}
+	return collect(ctx, from, raised)
+}
+
+func newHome() *simulate.Home { return simulate.NewHome(simulate.HomeOptions{Seed: 1, Start: began}) }
+
+// live lets two devices of the home be learned, then one scan for victims and
+// the other forge its source address.
+func live(ctx context.Context, m *monitor.Monitor) error {
+	bad, forger := newHome().Devices()[0], newHome().Devices()[1]
+	gateway, _ := newHome().Gateway()
+	learned := began.Add(40 * time.Minute)
+	for _, mac := range []zone.MAC{bad.MAC, forger.MAC} {
+		if err := observe(ctx, m, newHome().Frames(learned), mac, 250, 1000); err != nil {
+			return err
+		}
+	}
+	if err := m.FinishLearning(ctx, nil); err != nil {
+		return err
+	}
+	for _, o := range []simulate.Overlay{
+		{MAC: bad.MAC, IP: bad.IP, Kind: simulate.MiraiScan, Start: learned.Add(time.Minute)},
+		{MAC: forger.MAC, IP: forger.IP, Kind: simulate.SpoofedFlood, Start: learned.Add(2 * time.Minute)},
+	} {
+		o.GatewayMAC, o.Duration, o.Rate, o.Seed = gateway, time.Second, 20, 1
+		if err := observe(ctx, m, o.Frames(), o.MAC, 12, 3); err != nil {
+			return err
+		}
+	}
+	return m.Flush(ctx)
+}
+
+// observe shows the monitor the first packets of one device, and closes the
+// segment after every few.
+func observe(ctx context.Context, m *monitor.Monitor, frames iter.Seq[*simulate.Frame], mac zone.MAC, packets, segment int) error {
+	var p packet.Packet
+	n := 0
+	for f := range frames {
+		p.Time, p.Length = f.Time, len(f.Data)
+		packet.Decode(packet.LinkEthernet, f.Data, &p)
+		if p.SrcMAC != mac {
+			continue
+		}
+		if err := m.Observe(ctx, &p); err != nil {
+			return err
+		}
+		if n++; n == packets {
+			return m.Flush(ctx)
+		}
+		if n%segment == 0 {
+			if err := m.Flush(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	return fmt.Errorf("%s sent only %d packets", mac, n)
+}
+
+// collect makes the bundles of the alerts.
+func collect(ctx context.Context, from Source, raised []zone.Alert) (w world, err error) {
+	for _, a := range raised {
+		b, err := Make(ctx, from, a)
+		if err != nil {
+			return w, err
+		}
+		switch {
+		case a.Reason == zone.ReasonScore && w.score == nil:
+			w.score = b
+		case a.Reason == zone.ReasonSource && w.source == nil:
+			w.source = b
+		}
+	}
+	if w.score == nil || w.source == nil {
+		return w, fmt.Errorf("the attacks raised %+v", raised)
+	}
+	for s, err := range from.Store.Rows(ctx, 1, from.Store.Last(), w.score.Alert.Device) {
+		if err != nil {
+			return w, err
+		}
+		w.rows = append(w.rows, *s)
+	}
+	return w, nil
+}
