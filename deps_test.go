@@ -2,6 +2,8 @@ package bellwether_test
 
 import (
 	"fmt"
+	"maps"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -47,6 +49,9 @@ const floors = `
 	alert, capture, ledger/embedded, proof, simulate, trust < gateway;
 	gateway < cmd/bellwether;
 `
+
+// design is the page whose table of floors is held against the order.
+const design = "DESIGN.md"
 
 // beside is where programs may stand that only test the others: they may
 // import every room.
@@ -95,6 +100,43 @@ func TestFloors(t *testing.T) {
 	for name := range allowed {
 		t.Errorf("there is no room %q: take it out of the order", name)
 	}
+}
+
+// TestDesignTable: the table of floors on the design page is that of the order.
+func TestDesignTable(t *testing.T) {
+	allowed, err := parseFloors(floors)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rows [][]string
+	for _, name := range slices.Sorted(maps.Keys(allowed)) {
+		n := height(allowed, name)
+		for len(rows) <= n {
+			rows = append(rows, nil)
+		}
+		rows[n] = append(rows[n], "`"+name+"`")
+	}
+	page, err := os.ReadFile(design)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n, names := range rows {
+		want := fmt.Sprintf("| %d | %s |\n", n, strings.Join(names, ", "))
+		if !strings.Contains(string(page), want) {
+			t.Errorf("%s has no line %q", design, want)
+		}
+	}
+}
+
+// height is the longest way down from a room.
+func height(allowed map[string]map[string]bool, name string) int {
+	h := 0
+	for low := range allowed[name] {
+		if low != "NONE" {
+			h = max(h, height(allowed, low)+1)
+		}
+	}
+	return h
 }
 
 // TestOutside holds every import of another module against the table.
