@@ -66,16 +66,6 @@ func upTo(from, to int) (out []int) {
 	return out
 }
 
-// voters are the shown rows.
-func (f *forgery) voters() (rows []zone.Snapshot) {
-	for i, shown := range f.shown {
-		for _, k := range shown {
-			rows = append(rows, f.segments[i][k])
-		}
-	}
-	return rows
-}
-
 // scribe writes the forger's ledger: a block for each transaction.
 type scribe struct {
 	tb     testing.TB

@@ -37,7 +37,6 @@ type Step struct {
 type checker struct {
 	b       *Bundle
 	anchor  ed25519.PublicKey
-	created *contract.ZoneCreated
 	verdict *contract.VerdictChanged
 	vtx     contract.Tx
 	model   *detect.Model

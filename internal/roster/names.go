@@ -1,6 +1,7 @@
 package roster
 
 import (
+	"bufio"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -16,11 +17,24 @@ import (
 // maxName is the longest device name in bytes; the ledger takes no longer one.
 const maxName = 128
 
-// ReadNames reads device names from CSV: a header with the columns
-// "MAC Address" and "Device Name" (in any order, others are ignored), then one
-// device a line. Errors name the line.
+// maxNames bounds the bytes of a file of names: more than a gateway has devices.
+const maxNames = 16 << 20
+
+// ReadNames reads device names from CSV (RFC 4180): a header with the columns
+// "MAC Address" and "Device Name" (in any order and case, others are ignored),
+// then one device a line. A byte order mark is passed over, and so are empty
+// lines. Errors name the line; at most 16 MiB are read.
 func ReadNames(r io.Reader) (map[zone.MAC]string, error) {
-	in := csv.NewReader(r)
+	limited := &io.LimitedReader{R: r, N: maxNames + 1}
+	names, err := readNames(limited)
+	if limited.N == 0 {
+		return nil, fmt.Errorf("is longer than %d bytes", maxNames)
+	}
+	return names, err
+}
+
+func readNames(r io.Reader) (map[zone.MAC]string, error) {
+	in := csv.NewReader(withoutMark(r))
 	in.FieldsPerRecord = -1
 	in.TrimLeadingSpace = true
 	header, err := in.Read()
@@ -32,7 +46,7 @@ func ReadNames(r io.Reader) (map[zone.MAC]string, error) {
 	}
 	mac, name := column(header, "MAC Address"), column(header, "Device Name")
 	if mac < 0 || name < 0 {
-		return nil, fmt.Errorf("line 1: the header is %q: want the columns \"MAC Address\" and \"Device Name\"", header)
+		return nil, fmt.Errorf("line 1: the header is %.100q: want the columns \"MAC Address\" and \"Device Name\"", strings.Join(header, ","))
 	}
 	names := map[zone.MAC]string{}
 	for {
@@ -50,9 +64,21 @@ func ReadNames(r io.Reader) (map[zone.MAC]string, error) {
 	}
 }
 
+// withoutMark skips the byte order mark that spreadsheets write. It is in the
+// way of a quote that opens the first field.
+func withoutMark(r io.Reader) io.Reader {
+	b := bufio.NewReader(r)
+	if mark, _ := b.Peek(len(byteOrderMark)); string(mark) == byteOrderMark {
+		b.Discard(len(mark))
+	}
+	return b
+}
+
+const byteOrderMark = "\ufeff"
+
 func column(header []string, want string) int {
 	for i, h := range header {
-		if strings.EqualFold(strings.TrimSpace(strings.TrimPrefix(h, "\ufeff")), want) {
+		if strings.EqualFold(strings.TrimSpace(h), want) {
 			return i
 		}
 	}
@@ -61,15 +87,22 @@ func column(header []string, want string) int {
 
 func addName(names map[zone.MAC]string, row []string, mac, name int) error {
 	if len(row) <= max(mac, name) {
-		return fmt.Errorf("has %d columns: want a MAC address and a name", len(row))
+		return fmt.Errorf("it has %d columns: want a MAC address and a name", len(row))
 	}
-	m, err := zone.ParseMAC(strings.TrimSpace(row[mac]))
+	address := strings.TrimSpace(row[mac])
+	if len(address) > 100 {
+		return fmt.Errorf("%.20q… is not a MAC address: want six bytes like 64:16:66:49:3e:cb", address)
+	}
+	m, err := zone.ParseMAC(address)
 	if err != nil {
 		return err
 	}
 	n := strings.TrimSpace(row[name])
 	if err := CheckName(n); err != nil {
 		return err
+	}
+	if m.IsGroup() || m == (zone.MAC{}) {
+		return fmt.Errorf("%s is not the address of a device", m)
 	}
 	if old, ok := names[m]; ok {
 		return fmt.Errorf("%s is named twice: %q and %q", m, old, n)

@@ -89,21 +89,24 @@ func (r *Roster) inside(a netip.Addr) bool {
 
 // Scan is one pass over a set of captures that guesses the gateways, when
 // the operator named none: a gateway is whom others send frames to whose IP
-// destination lies outside the zone. Feed it every packet, then call Done. A
-// MAC address that sent packets in an earlier set is not turned into a gateway by a
-// later one: an infected device that reroutes others stays a device.
+// destination lies outside the zone. For IPv6 that must be in two networks (/64):
+// neighbours reach each other under global addresses of one. Feed it every
+// packet, then call Done. A MAC address that sent packets in an earlier set is
+// not turned into a gateway by a later one: an infected device that reroutes
+// others stays a device.
 type Scan struct {
 	r       *Roster
 	routers map[zone.MAC]bool
+	once    map[zone.MAC]netip.Prefix // the one IPv6 network seen behind an address
 	senders map[zone.MAC]bool
 }
 
-// scanLimit bounds what one scan remembers.
+// scanLimit bounds each of the tables that a scan remembers.
 const scanLimit = 4096
 
 // NewScan begins a pass.
 func (r *Roster) NewScan() *Scan {
-	return &Scan{r: r, routers: map[zone.MAC]bool{}, senders: map[zone.MAC]bool{}}
+	return &Scan{r: r, routers: map[zone.MAC]bool{}, once: map[zone.MAC]netip.Prefix{}, senders: map[zone.MAC]bool{}}
 }
 
 // Packet takes one packet of the pass.
@@ -118,9 +121,22 @@ func (s *Scan) Packet(p *packet.Packet) {
 	if !ip || p.DstMAC.IsGroup() || p.DstMAC == (zone.MAC{}) || s.r.listed[p.DstMAC] {
 		return
 	}
-	if outside(p.Dst) && !s.r.inside(p.Dst) && len(s.routers) < scanLimit {
+	if outside(p.Dst) && !s.r.inside(p.Dst) && len(s.routers) < scanLimit && s.routed(p) {
 		s.routers[p.DstMAC] = true
 	}
+}
+
+// routed reports whether p, whose destination is outside, needed a router.
+func (s *Scan) routed(p *packet.Packet) bool {
+	if p.Dst.Is4() {
+		return true
+	}
+	network := netip.PrefixFrom(p.Dst, 64).Masked()
+	first, known := s.once[p.DstMAC]
+	if !known && len(s.once) < scanLimit {
+		s.once[p.DstMAC] = network
+	}
+	return known && first != network
 }
 
 func outside(a netip.Addr) bool {
