@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"bellwether/internal/contract"
@@ -249,21 +250,33 @@ func (a *auditor) runs() error {
 	return nil
 }
 
+// belongs says what may be in a state directory and in its ledger.
+func belongs() map[string][]string {
+	return map[string][]string{
+		"":        {formatFile, lockFile, keyFile, ledgerDir, storeDir, modelDir, alertFile, runFile, socketFile},
+		ledgerDir: {"blocks.log"},
+	}
+}
+
 // strangers finds files that are not part of a state directory, and a lock
 // file that is not empty.
 func (a *auditor) strangers() error {
-	entries, err := os.ReadDir(a.dir)
-	if err != nil {
-		return fmt.Errorf("state directory: %w", err)
-	}
-	known := map[string]bool{formatFile: true, lockFile: true, keyFile: true, ledgerDir: true, storeDir: true, modelDir: true, alertFile: true, runFile: true, socketFile: true}
-	for _, e := range entries {
-		if !known[e.Name()] {
-			a.found("state directory: %s is not part of it", e.Name())
+	for dir, known := range belongs() {
+		entries, err := os.ReadDir(a.path(dir))
+		if err != nil {
+			return fmt.Errorf("state directory: %w", err)
+		}
+		for _, e := range entries {
+			if !slices.Contains(known, e.Name()) {
+				a.found("state directory: %s is not part of it", filepath.Join(dir, e.Name()))
+			}
 		}
 	}
 	if info, err := os.Stat(a.path(lockFile)); err == nil && info.Size() != 0 {
 		a.found("state directory: %s is not empty", lockFile)
+	}
+	if info, err := os.Lstat(a.path(socketFile)); err == nil && info.Mode()&os.ModeSocket == 0 {
+		a.found("state directory: %s is not a socket", socketFile)
 	}
 	return nil
 }

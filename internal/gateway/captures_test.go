@@ -18,8 +18,8 @@ import (
 	"bellwether/internal/zone"
 )
 
-// captures are a simulated home's recordings, made once for all tests: four
-// minutes to learn from, then four in which the webcam is infected.
+// captures are a simulated home's recordings, made once for all tests: two
+// minutes to learn from, then two in which the webcam is infected.
 type captures struct {
 	learn, watch string
 	webcam       simulate.Device
@@ -29,9 +29,9 @@ type captures struct {
 
 const (
 	homeStart  = zone.Time(1_800_000_000_000_000_000)
-	learnFor   = 4 * time.Minute
-	watchFor   = 4 * time.Minute
-	attackFrom = learnFor + 90*time.Second
+	learnFor   = 2 * time.Minute
+	watchFor   = 2 * time.Minute
+	attackFrom = learnFor + 60*time.Second
 )
 
 var recorded = sync.OnceValues(record)
@@ -52,7 +52,7 @@ func record() (captures, error) {
 	if err := writeCapture(c.learn, home.Frames(homeStart.Add(learnFor))); err != nil {
 		return captures{}, err
 	}
-	err = home.Infect(c.webcam.MAC, []simulate.Attack{{Kind: simulate.MiraiScan, Start: c.attack, Duration: 20 * time.Second}})
+	err = home.Infect(c.webcam.MAC, []simulate.Attack{{Kind: simulate.MiraiScan, Start: c.attack, Duration: 10 * time.Second}})
 	if err != nil {
 		return captures{}, err
 	}

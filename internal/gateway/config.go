@@ -89,6 +89,7 @@ type LearnConfig struct {
 // DetectorConfig is how a device's behaviour is learned and judged.
 type DetectorConfig struct {
 	Rule   string  `yaml:"rule"`   // threshold: eq1 (the paper's), max, conformal or quantile
+	Margin float64 `yaml:"margin"` // of majority
 	Alpha  float64 `yaml:"alpha"`  // of conformal and quantile, default 0.001
 	Seed   uint64  `yaml:"seed"`   // of the training, default 0
 	Epochs int     `yaml:"epochs"` // at most, default 100
@@ -269,7 +270,7 @@ func (c Config) useCase() string {
 
 func (c Config) detectOptions() detect.Options {
 	d := c.Detector
-	return detect.Options{Rule: detect.Rule(d.Rule), Alpha: d.Alpha, Seed: d.Seed, Epochs: d.Epochs,
+	return detect.Options{Rule: detect.Rule(d.Rule), Margin: d.Margin, Alpha: d.Alpha, Seed: d.Seed, Epochs: d.Epochs,
 		MinWindow: d.Window, MaxWindow: d.Window}
 }
 

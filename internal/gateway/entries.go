@@ -118,6 +118,9 @@ type Decision struct {
 
 // Decide records an operator's decision on the ledger; it is durable on return.
 func (s *State) Decide(ctx context.Context, mac zone.MAC, d Decision) (zone.HID, error) {
+	if err := s.runs.unfinished(); err != nil {
+		return zone.HID{}, err
+	}
 	world, err := s.worldAt(ctx, s.Ledger.Height())
 	if err != nil {
 		return zone.HID{}, err

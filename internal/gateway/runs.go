@@ -69,11 +69,19 @@ func (r *runs) begin(next run, relearning bool) (run, error) {
 	if r.any && r.newest.Inputs == next.Inputs && !anew {
 		return r.newest, nil
 	}
-	if r.any && !r.newest.Done {
-		return run{}, fmt.Errorf("the state directory holds an unfinished replay with other captures or options (learned %q, watched %q): repeat that one to finish it, or give another --state",
-			r.newest.Learn, r.newest.Watch)
+	if err := r.unfinished(); err != nil {
+		return run{}, fmt.Errorf("this replay has other captures or options, and %w, or give another --state", err)
 	}
 	return next, r.append(next)
+}
+
+// unfinished is an error when a replay was stopped and not finished: nothing
+// else may come in between.
+func (r *runs) unfinished() error {
+	if !r.any || r.newest.Done {
+		return nil
+	}
+	return fmt.Errorf("the state directory holds an unfinished replay (learned %q, watched %q): repeat that one to finish it", r.newest.Learn, r.newest.Watch)
 }
 
 // end records that the run is complete.

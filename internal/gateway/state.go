@@ -174,7 +174,10 @@ func (s *State) open(ctx context.Context, o StateOptions) (err error) {
 	if s.runs, err = openRuns(s.path(runFile)); err != nil {
 		return err
 	}
-	return removeTemporaries(s.path(modelDir))
+	if o.ReadOnly {
+		return nil // what looks unfinished may be a running gateway's
+	}
+	return errors.Join(removeTemporaries(s.Dir), removeTemporaries(s.path(modelDir)))
 }
 
 func (s *State) path(name string) string { return filepath.Join(s.Dir, name) }
@@ -292,7 +295,7 @@ func removeTemporaries(dir string) error {
 		return fmt.Errorf("state directory: %w", err)
 	}
 	for _, e := range entries {
-		if durable.IsTemporary(e.Name()) {
+		if durable.IsTemporary(e.Name()) || identity.IsTemporary(e.Name()) {
 			if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {
 				return fmt.Errorf("state directory: %w", err)
 			}

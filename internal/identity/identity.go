@@ -25,6 +25,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // What stands in the first and last lines of the key file's two parts.
@@ -168,6 +169,13 @@ func difference(a, b []byte) int {
 	return -1
 }
 
+// temporary begins the name of a key file that is not finished.
+const temporary = ".key-"
+
+// IsTemporary reports the name of a file that a crash kept LoadOrCreate from
+// finishing; it may be removed.
+func IsTemporary(name string) bool { return strings.HasPrefix(name, temporary) }
+
 // create makes the file, whole or not at all, and leaves one that appeared
 // meanwhile as it is.
 //
@@ -178,7 +186,7 @@ func create(path string, text []byte) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	tmp, err := os.CreateTemp(dir, ".key-*") // of mode 0600
+	tmp, err := os.CreateTemp(dir, temporary+"*") // of mode 0600
 	if err != nil {
 		return err
 	}
