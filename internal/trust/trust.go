@@ -12,34 +12,9 @@ package trust
 import (
 	"fmt"
 	"slices"
-	"time"
 
 	"bellwether/internal/contract"
 	"bellwether/internal/zone"
-)
-
-// unit is one piece of evidence in the fold's fixed point.
-const unit = 1 << 20
-
-// The evidence rules, in pieces of evidence.
-const (
-	priorWeight   = 2  // Jøsang's non-informative prior weight W
-	segmentRows   = 50 // judged snapshots that make a whole piece
-	maxBelief     = 60 // evidence for a device is capped here
-	maxDisbelief  = 60 // and evidence against it here
-	verdictWeight = 20 // against, for one malicious verdict
-	keptOnVerdict = 10 // one part in this many of the evidence for is kept
-	baseRateNum   = 1  // base rate: what an outsider expects of an
-	baseRateDen   = 2  // unknown device
-	step          = zone.Time(time.Hour)
-	forgetSteps   = 24 * 90 // after so many hours nothing is left
-)
-
-// Hourly decay factors in units of 2^-32: evidence for halves in a day,
-// evidence against in a week.
-const (
-	keepBelief    = 4172697914 // 2^(-1/24)
-	keepDisbelief = 4277283299 // 2^(-1/168)
 )
 
 // Opinion is a binomial opinion: Belief + Disbelief + Uncertainty = 1.
@@ -99,15 +74,6 @@ func ThresholdOf(useCase string) (float64, error) {
 	return 0, fmt.Errorf("use case %q is not known: want one of %q, or set trust.threshold", useCase, names)
 }
 
-// evidence is what the fold holds of one device, in fixed point.
-type evidence struct {
-	name     string
-	state    zone.State
-	since    zone.Time
-	pro, con int64
-	clock    zone.Time // up to here decay has been applied
-}
-
 // Fold accumulates ledger entries. The zero value is an empty zone; Apply must
 // see every transaction, in ledger order, from the first.
 type Fold struct {
@@ -138,94 +104,25 @@ func (f *Fold) Apply(tx *contract.Tx) {
 	e.apply(tx)
 }
 
-func (e *evidence) apply(tx *contract.Tx) {
-	switch body := tx.Body.(type) {
-	case *contract.DeviceSeen:
-		e.name = body.Name
-	case *contract.DeviceRenamed:
-		e.name = body.Name
-	case *contract.ModelAccepted:
-		e.enter(zone.StateWatching, tx.Time)
-	case *contract.SegmentRecorded:
-		e.segment(body)
-	case *contract.VerdictChanged:
-		e.verdict(body, tx.Time)
-	case *contract.OperatorAction:
-		if body.Action == "relearn" {
-			e.pro, e.con = 0, 0
-			e.enter(zone.StateLearning, tx.Time)
-		}
-	}
-}
-
-func (e *evidence) enter(s zone.State, t zone.Time) { e.state, e.since = s, t }
-
-// segment counts a segment's judged snapshots: at most one piece of evidence,
-// split by their labels. Nothing speaks for a device that is malicious.
-func (e *evidence) segment(s *contract.SegmentRecorded) {
-	judged := int64(s.Normal + s.Malicious)
-	if judged == 0 || e.state == zone.StateLearning {
-		return
-	}
-	whole := max(judged, segmentRows)
-	if e.state == zone.StateWatching {
-		e.pro = min(e.pro+int64(s.Normal)*unit/whole, maxBelief*unit)
-	}
-	e.con = min(e.con+int64(s.Malicious)*unit/whole, maxDisbelief*unit)
-}
-
-func (e *evidence) verdict(v *contract.VerdictChanged, t zone.Time) {
-	if v.To == zone.StateMalicious {
-		e.pro /= keptOnVerdict
-		e.con = min(e.con+verdictWeight*unit, maxDisbelief*unit)
-	}
-	e.enter(v.To, t)
-}
-
-// decay lets the evidence of every whole hour since the last one fade. While
-// a device is malicious the evidence against it stays.
-func (e *evidence) decay(now zone.Time) {
-	if now <= e.clock {
-		return
-	}
-	hours := int64((now - e.clock) / step)
-	e.clock += zone.Time(hours) * step
-	if hours > forgetSteps {
-		hours = forgetSteps
-	}
-	for range hours {
-		e.pro = fade(e.pro, keepBelief)
-		if e.state != zone.StateMalicious {
-			e.con = fade(e.con, keepDisbelief)
-		}
-	}
-}
-
-// fade multiplies v < 2^31 by keep/2^32.
-func fade(v int64, keep uint64) int64 { return int64(uint64(v) * keep >> 32) }
-
-func (e *evidence) opinion() Opinion {
-	total := float64(e.pro + e.con + priorWeight*unit)
-	return Opinion{
-		Belief:      float64(e.pro) / total,
-		Disbelief:   float64(e.con) / total,
-		Uncertainty: priorWeight * unit / total,
-	}
-}
-
 // Newest is the time of the newest transaction, the default moment for At.
 func (f *Fold) Newest() zone.Time { return f.newest }
 
-// At gives the zone's trust at a moment, not earlier than the newest entry's.
-// threshold 0 takes the preset of the zone's use case.
+// At gives the zone's trust at a moment; one before the newest entry of a
+// device is that entry's moment for it. threshold 0 takes the preset of the zone's
+// use case; a use case without one asks for 1, which no zone has.
 //
 // The zone's opinion lies half-way between the mean of all its devices and
-// the worst device that is judged: one infected device weighs as much in a
-// large zone as in a small one. A zone without devices is all uncertainty.
+// the worst device that is judged. A mean alone would let one infected device
+// drown in a large zone, the worst alone would say nothing of all others. A
+// device that has just turned malicious has a level of at most 0.16, and the
+// mean is below 0.99, so that no zone of any size keeps a level of 0.58 or
+// more: below every preset. A device that was never judged, since it still
+// learns, counts in the mean only, as uncertainty. A zone without devices is all
+// uncertainty.
 func (f *Fold) At(now zone.Time, threshold float64) Zone {
 	z := Zone{UseCase: f.useCase, Threshold: threshold, At: now, Opinion: Opinion{Uncertainty: 1}}
 	if threshold == 0 {
-		z.Threshold, _ = ThresholdOf(f.useCase)
+		z.Threshold = preset(f.useCase)
 	}
 	for mac, e := range f.devices {
 		d := *e
@@ -240,6 +137,15 @@ func (f *Fold) At(now zone.Time, threshold float64) Zone {
 	z.Trust = z.Level()
 	z.Trusted = z.Trust >= z.Threshold
 	return z
+}
+
+// preset is the threshold of a use case, 1 if there is none.
+func preset(useCase string) float64 {
+	t, err := ThresholdOf(useCase)
+	if err != nil {
+		return 1
+	}
+	return t
 }
 
 // combine is the zone's opinion from those of its devices.
