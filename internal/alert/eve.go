@@ -1,13 +1,14 @@
 // Package alert brings alerts to people and to other systems: one line of
-// JSON each in the shape of Suricata's EVE log, with Bellwether's own data under the one
-// key "bellwether", and text for a terminal.
+// JSON each in the shape of Suricata's EVE log (its user guide, "Eve JSON
+// Format"), with Bellwether's own data under the one key "bellwether", and text for
+// a terminal. It sends nothing over a network.
 package alert
 
 import (
-	"encoding/binary"
 	"encoding/json"
+	"fmt"
+	"hash/fnv"
 	"net/netip"
-	"strings"
 
 	"bellwether/internal/ledger"
 	"bellwether/internal/packet"
@@ -16,9 +17,6 @@ import (
 
 // eveTime is Suricata's time format: microseconds and a zone without colon.
 const eveTime = "2006-01-02T15:04:05.000000-0700"
-
-// signatureID numbers Bellwether's two rules in EVE's alert object.
-var signatureID = map[string]int{zone.ReasonScore: 1, zone.ReasonSource: 2}
 
 // Event is one EVE record.
 type Event struct {
@@ -81,7 +79,7 @@ func NewEvent(a *zone.Alert, digest zone.Hash, s *zone.Snapshot, at ledger.Recei
 		Timestamp: a.Raised.Std().Format(eveTime), EventType: "alert",
 		SrcPort: s.SrcPort, DestPort: s.DstPort, Proto: protoName(s),
 		Ether: ether{s.SrcMAC, s.DstMAC},
-		Alert: rule{Action: "allowed", GID: 1, SignatureID: signatureID[a.Reason], Rev: 1,
+		Alert: rule{Action: "allowed", GID: 1, SignatureID: signatureID(a.Reason), Rev: 1,
 			Signature: a.Name + ": " + a.Text, Category: "Device behaviour anomaly", Severity: 1},
 		Bellwether: Detail{ID: zone.AlertID(digest), Zone: a.Zone, Device: a.Device, Name: a.Name,
 			Since: a.Since.String(), Reason: a.Reason, Text: a.Text, Score: a.Score, Threshold: a.Threshold,
@@ -91,12 +89,29 @@ func NewEvent(a *zone.Alert, digest zone.Hash, s *zone.Snapshot, at ledger.Recei
 	if !p.HasPorts {
 		e.SrcPort, e.DestPort = 0, 0
 	}
-	if s.Src.IsValid() {
-		e.SrcIP, e.DestIP = s.Src.String(), s.Dst.String()
-		e.CommunityID = packet.CommunityID(&p)
+	e.SrcIP, e.DestIP = addrText(s.Src), addrText(s.Dst)
+	if e.CommunityID = packet.CommunityID(&p); e.CommunityID != "" {
 		e.FlowID = flowID(e.CommunityID)
 	}
 	return e
+}
+
+// signatureID numbers Bellwether's rules in EVE's alert object.
+func signatureID(reason string) int {
+	switch reason {
+	case zone.ReasonScore:
+		return 1
+	case zone.ReasonSource:
+		return 2
+	}
+	return 0
+}
+
+func addrText(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
 }
 
 // Line is the event as one line of JSON, line feed included.
@@ -105,14 +120,12 @@ func (e *Event) Line() ([]byte, error) {
 	return append(b, '\n'), err
 }
 
-// flowID folds the community ID into a number that is the same for both
-// directions, small enough for a double.
+// flowID makes of the community ID a number that is the same for both
+// directions: its FNV-1a hash, cut to the 53 bits that a double keeps.
 func flowID(community string) uint64 {
-	var b [8]byte
-	for i := range len(community) {
-		b[i%8] ^= community[i]<<(i/8%8) | community[i]>>(8-i/8%8)
-	}
-	return binary.BigEndian.Uint64(b[:]) >> 11
+	h := fnv.New64a()
+	h.Write([]byte(community))
+	return h.Sum64() >> 11
 }
 
 // packetOf gives back what a snapshot kept of its packet.
@@ -131,26 +144,46 @@ func packetOf(s *zone.Snapshot) packet.Packet {
 		}
 	}
 	switch p.Proto {
-	case 6, 17, 33, 132, 136:
-		p.HasPorts = true
-	case 1, 58:
+	case packet.ProtoTCP, packet.ProtoUDP, packet.ProtoSCTP, protoDCCP, protoUDPLite:
+		p.HasPorts = s.SrcPort != 0 || s.DstPort != 0 // a later fragment has none
+	case packet.ProtoICMP, packet.ProtoICMPv6:
 		p.ICMPType, p.ICMPCode = uint8(s.DstPort>>8), uint8(s.DstPort)
 	}
 	return p
 }
 
-// protoName is the protocol as EVE writes it.
-func protoName(s *zone.Snapshot) string {
-	names := map[uint16]string{1: "ICMP", 2: "IGMP", 6: "TCP", 17: "UDP", 47: "GRE", 50: "ESP", 58: "IPv6-ICMP", 132: "SCTP", 0x0806: "ARP"}
-	if n := names[s.Proto]; n != "" {
-		return n
-	}
-	return strings.ToUpper(netipProto(s))
-}
+// Protocol numbers (IANA) that the decoder needs no name for.
+const (
+	protoDCCP    = 33
+	protoUDPLite = 136
+)
 
-func netipProto(s *zone.Snapshot) string {
-	if s.Src != (netip.Addr{}) {
-		return "ip"
+// protoName is the protocol as EVE writes it: by name, an IP protocol without
+// one by three digits; empty for frames that carry neither IP nor ARP.
+func protoName(s *zone.Snapshot) string {
+	switch {
+	case s.Proto == packet.EtherTypeARP:
+		return "ARP"
+	case s.Proto > 255 || !s.Src.IsValid():
+		return ""
 	}
-	return "ether"
+	switch s.Proto {
+	case packet.ProtoICMP:
+		return "ICMP"
+	case 2:
+		return "IGMP"
+	case packet.ProtoTCP:
+		return "TCP"
+	case packet.ProtoUDP:
+		return "UDP"
+	case 47:
+		return "GRE"
+	case 50:
+		return "ESP"
+	case packet.ProtoICMPv6:
+		return "IPv6-ICMP"
+	case packet.ProtoSCTP:
+		return "SCTP"
+	}
+	return fmt.Sprintf("%03d", s.Proto)
 }
