@@ -42,7 +42,7 @@ const floors = `
 	contract, detect, durable, feature, ledger, roster, store < monitor;
 
 	# What leaves the gateway.
-	ledger, packet < alert;
+	durable, ledger, packet < alert;
 	identity, monitor < proof;
 
 	# The only wiring.
