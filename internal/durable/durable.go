@@ -1,5 +1,10 @@
 // Package durable writes files that are there whole or not at all, also after
 // a crash or a power cut: temporary file, fsync, rename, fsync of the directory.
+//
+// A crash before the rename leaves the old file, and at most a temporary one
+// beside it, which [IsTemporary] tells; after it, the new file. Nothing is
+// appended to and nothing is locked: of two that write the same file at once, one
+// is last. Only regular files are replaced.
 package durable
 
 import (
@@ -12,9 +17,13 @@ import (
 // prefix marks temporary files; a crash may leave one behind.
 const prefix = ".new-"
 
-// WriteFile replaces the file at path by b with the given permissions. On
-// return it is durable; on error the old file is as it was.
+// WriteFile replaces the file at path by b, with exactly the given permissions
+// whatever the umask. On return it is durable. On error the old file is as it was,
+// unless only the directory's fsync failed: then it is the old or the new one.
 func WriteFile(path string, b []byte, perm os.FileMode) error {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return &os.PathError{Op: "replace", Path: path, Err: errors.New("not a regular file")}
+	}
 	tmp, err := os.CreateTemp(filepath.Dir(path), prefix+"*")
 	if err != nil {
 		return err
