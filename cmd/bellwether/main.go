@@ -68,9 +68,13 @@ Start with:
 	return root
 }
 
-// exactly takes n arguments and says what they are.
+// exactly takes n arguments and says what they are. Missing flags are wrong
+// usage too.
 func exactly(n int, what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
+		if err := cmd.ValidateRequiredFlags(); err != nil {
+			return usageError{fmt.Errorf("%s: %w", cmd.CommandPath(), err)}
+		}
 		if len(args) != n {
 			return usageError{fmt.Errorf("%s: want %s, got %d arguments", cmd.CommandPath(), what, len(args))}
 		}

@@ -14,6 +14,7 @@ import (
 	"bellwether/internal/alert"
 	"bellwether/internal/durable"
 	"bellwether/internal/gateway"
+	"bellwether/internal/monitor"
 )
 
 // replayFlags are the flags of the replay command.
@@ -169,7 +170,7 @@ func printReport(w io.Writer, r *gateway.Report) {
 	for _, d := range r.Devices {
 		state := d.State
 		if d.Threshold == nil {
-			state = fmt.Sprintf("%d of %d: still learning", d.LearnedSnapshots, d.NeededSnapshots)
+			state = fmt.Sprintf("%s of %s: still learning", monitor.Thousands(int64(d.LearnedSnapshots)), monitor.Thousands(int64(d.NeededSnapshots)))
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%.2f\n", d.Name, d.MAC, state, d.LearnedSnapshots, d.WatchedSnapshots, d.FlaggedSnapshots, len(d.Alerts), d.Trust)
 	}

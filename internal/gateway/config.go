@@ -7,10 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"regexp"
 	"runtime"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/goccy/go-yaml"
@@ -89,7 +86,6 @@ type LearnConfig struct {
 // DetectorConfig is how a device's behaviour is learned and judged.
 type DetectorConfig struct {
 	Rule   string  `yaml:"rule"`   // threshold: eq1 (the paper's), max, conformal or quantile
-	Margin float64 `yaml:"margin"` // of majority
 	Alpha  float64 `yaml:"alpha"`  // of conformal and quantile, default 0.001
 	Seed   uint64  `yaml:"seed"`   // of the training, default 0
 	Epochs int     `yaml:"epochs"` // at most, default 100
@@ -127,70 +123,6 @@ type TablesConfig struct {
 type AlertsConfig struct {
 	File string `yaml:"file"` // JSON lines in the shape of Suricata's EVE log
 }
-
-// MAC, Prefix, Duration and Bytes are read from YAML strings.
-type (
-	// MAC is a device address like 64:16:66:49:3e:cb.
-	MAC zone.MAC
-	// Prefix is a subnet like 192.168.4.0/24.
-	Prefix netip.Prefix
-	// Duration is a length of time like 90s, 10m or 24h, not negative.
-	Duration time.Duration
-	// Bytes is a size like 512MiB, 4GiB or a plain number.
-	Bytes int64
-)
-
-// UnmarshalYAML reads a MAC address.
-func (m *MAC) UnmarshalYAML(b []byte) error {
-	p, err := zone.ParseMAC(unquote(b))
-	*m = MAC(p)
-	return err
-}
-
-// MarshalText writes the address as UnmarshalYAML reads it.
-func (m MAC) MarshalText() ([]byte, error) { return zone.MAC(m).MarshalText() }
-
-// MarshalText writes the subnet as UnmarshalYAML reads it.
-func (p Prefix) MarshalText() ([]byte, error) { return netip.Prefix(p).MarshalText() }
-
-// UnmarshalYAML reads a subnet.
-func (p *Prefix) UnmarshalYAML(b []byte) error {
-	v, err := netip.ParsePrefix(unquote(b))
-	if err != nil {
-		return fmt.Errorf("%q is not a subnet: want one like 192.168.4.0/24", unquote(b))
-	}
-	*p = Prefix(v.Masked())
-	return nil
-}
-
-// UnmarshalYAML reads a length of time.
-func (d *Duration) UnmarshalYAML(b []byte) error {
-	v, err := time.ParseDuration(unquote(b))
-	if err != nil || v < 0 {
-		return fmt.Errorf("%q is not a length of time: want one like 90s, 10m or 24h", unquote(b))
-	}
-	*d = Duration(v)
-	return nil
-}
-
-var sizes = regexp.MustCompile(`^([0-9]{1,12})(KiB|MiB|GiB|TiB|)$`)
-
-// UnmarshalYAML reads a size.
-func (n *Bytes) UnmarshalYAML(b []byte) error {
-	parts := sizes.FindStringSubmatch(unquote(b))
-	if parts == nil {
-		return fmt.Errorf("%q is not a size: want one like 512MiB or 4GiB", unquote(b))
-	}
-	v, _ := strconv.ParseInt(parts[1], 10, 64)
-	shift := map[string]uint{"": 0, "KiB": 10, "MiB": 20, "GiB": 30, "TiB": 40}[parts[2]]
-	if v > (1<<62)>>shift {
-		return fmt.Errorf("%q is too large", unquote(b))
-	}
-	*n = Bytes(v << shift)
-	return nil
-}
-
-func unquote(b []byte) string { return strings.Trim(strings.TrimSpace(string(b)), `"'`) }
 
 // ReadConfig reads and checks a configuration file. Relative paths in it start
 // from its directory.
@@ -270,7 +202,7 @@ func (c Config) useCase() string {
 
 func (c Config) detectOptions() detect.Options {
 	d := c.Detector
-	return detect.Options{Rule: detect.Rule(d.Rule), Margin: d.Margin, Alpha: d.Alpha, Seed: d.Seed, Epochs: d.Epochs,
+	return detect.Options{Rule: detect.Rule(d.Rule), Alpha: d.Alpha, Seed: d.Seed, Epochs: d.Epochs,
 		MinWindow: d.Window, MaxWindow: d.Window}
 }
 

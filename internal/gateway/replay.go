@@ -131,7 +131,8 @@ func (r *replaying) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if r.run, err = r.state.runs.begin(fresh, relearning(past)); err != nil {
+	known := false
+	if r.run, known, err = r.state.runs.find(fresh, relearning(past)); err != nil {
 		return err
 	}
 	if past, err = r.state.pastAt(ctx, r.run.Height, r.run.Last); err != nil {
@@ -152,7 +153,10 @@ func (r *replaying) begin(ctx context.Context) error {
 		Ledger: monitor.Resume(r.state.Ledger, r.run.Height), Signer: r.state.Key,
 		OnAlert: raiser(ctx, r.state, r.Events.Alert),
 	}, past)
-	return err
+	if err != nil || known {
+		return err
+	}
+	return r.state.runs.append(r.run)
 }
 
 // checkSets refuses to learn again what was learned, unless the operator sent

@@ -169,6 +169,9 @@ func TestRefusals(t *testing.T) {
 		})
 	}
 	verifies(t, learned)
+	again := whole(t, learned)
+	again.Learn, again.Watch = nil, []string{c.learn}
+	mustRun(t, again) // what was refused does not stand in its way
 }
 
 func TestDamagedCaptureIsUsedAsFarAsItGoes(t *testing.T) {

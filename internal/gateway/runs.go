@@ -61,18 +61,18 @@ func (r *runs) note(next run) {
 	}
 }
 
-// begin finds the run with these inputs, or records a new one that starts at
-// the given place. Devices that were sent back to learning since it ended make
-// it a new one.
-func (r *runs) begin(next run, relearning bool) (run, error) {
+// find gives the run with these inputs, or next if there is none: a new one
+// that starts at the given place. Devices that were sent back to learning since
+// it ended make it a new one.
+func (r *runs) find(next run, relearning bool) (found run, known bool, err error) {
 	anew := relearning && r.newest.Done && next.Height > r.newest.EndHeight
 	if r.any && r.newest.Inputs == next.Inputs && !anew {
-		return r.newest, nil
+		return r.newest, true, nil
 	}
 	if err := r.unfinished(); err != nil {
-		return run{}, fmt.Errorf("this replay has other captures or options, and %w, or give another --state", err)
+		return run{}, false, fmt.Errorf("this replay has other captures or options, and %w, or give another --state", err)
 	}
-	return next, r.append(next)
+	return next, false, nil
 }
 
 // unfinished is an error when a replay was stopped and not finished: nothing

@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"path/filepath"
@@ -93,7 +94,7 @@ func (l *Ledger) Prove(ctx context.Context, block uint64, index uint32) (*ledger
 	}
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	if l.failed != nil {
+	if l.failed != nil && !errors.Is(l.failed, journal.ErrReadOnly) {
 		return nil, l.failed // the chain in memory may be ahead of the file
 	}
 	return l.chain.Prove(b, index, l.head, func(n uint64) (zone.Hash, error) {

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"encoding/binary"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+
+	"bellwether/internal/capture"
+	"bellwether/internal/feature"
+	"bellwether/internal/packet"
+	"bellwether/internal/simulate"
+	"bellwether/internal/zone"
+)
+
+// floodPackets is how many made-up packets a flood has.
+const floodPackets = 300_000
+
+// beside bounds what the program may need beside its tables: a segment being
+// encoded, the models, the ledger's state, and what the garbage collector has
+// not collected yet.
+const beside = 192 << 20
+
+// flooded floods the learned zone from a device with made-up addresses, and
+// from stations that are made up altogether.
+func (b *bench) flooded(o *outcome) error {
+	bound := 2*feature.Limits{}.Bytes() + beside
+	o.goal = "memory stays within the configured bound"
+	if err := b.learnZone(); err != nil {
+		return err
+	}
+	targets, err := b.targets()
+	if err != nil || len(targets) == 0 {
+		return err
+	}
+	d := targets[0]
+	start := d.moments[len(d.moments)-1].Add(time.Hour)
+	for _, f := range []struct {
+		what  string
+		write func(path string) error
+	}{
+		{"made-up stations and addresses", func(path string) error { return madeUp(path, start, d.router) }},
+		{"a learned device with made-up addresses", func(path string) error {
+			flood := simulate.Overlay{MAC: d.mac, IP: d.ip, GatewayMAC: d.router, Kind: simulate.SpoofedFlood, Start: start,
+				Duration: 60 * time.Second, Rate: floodPackets / 60}
+			return spoofed(path, flood)
+		}},
+	} {
+		path := filepath.Join(b.dir, "flood.pcap")
+		if err := f.write(path); err != nil {
+			return err
+		}
+		state, err := b.copyState(b.state)
+		if err != nil {
+			return err
+		}
+		r, ran, err := b.replay(state, "--watch", path)
+		if err != nil {
+			return err
+		}
+		o.need(ran.rss <= bound, "%s, %d packets: %d MB at most, the bound is %d MB (tables of %d MB at most, twice for the garbage collector, and %d MB beside them); %d devices",
+			f.what, r.Packets, ran.rss>>20, bound>>20, feature.Limits{}.Bytes()>>20, beside>>20, len(r.Devices))
+		o.need(len(r.Devices) <= 512, "%d devices are kept", len(r.Devices))
+	}
+	return nil
+}
+
+// madeUp writes a flood in which every packet has a station and an address of
+// its own, half of them such as devices have.
+func madeUp(path string, at zone.Time, router zone.MAC) error {
+	noise := rand.New(rand.NewPCG(1, 2))
+	return writeCapture(path, func(write func(zone.Time, []byte) error) error {
+		for i := range floodPackets {
+			frame := make([]byte, 54)
+			copy(frame, router[:])
+			r := noise.Uint64()
+			copy(frame[6:], []byte{0, 0, 0x5e, byte(r), byte(r >> 8), byte(r >> 16)})
+			frame[12] = 8
+			copy(frame[14:], []byte{0x45, 0, 0, 40, 0, 0, 0, 0, 64, 6})
+			binary.BigEndian.PutUint32(frame[26:], uint32(r>>24))
+			if i%2 == 0 {
+				frame[26] = 10
+			}
+			target := netip.AddrFrom4([4]byte{203, 0, 113, 1}).As4()
+			copy(frame[30:], target[:])
+			binary.BigEndian.PutUint16(frame[34:], uint16(r>>40)|1024)
+			frame[37], frame[46], frame[47] = 80, 5<<4, 2
+			if err := write(at.Add(time.Duration(i)*200*time.Microsecond), frame); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func spoofed(path string, flood simulate.Overlay) error {
+	return writeCapture(path, func(write func(zone.Time, []byte) error) error {
+		for f := range flood.Frames() {
+			if err := write(f.Time, f.Data); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// writeCapture writes a capture of Ethernet frames.
+func writeCapture(path string, frames func(write func(zone.Time, []byte) error) error) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	w, err := capture.NewWriter(f, packet.LinkEthernet)
+	if err != nil {
+		return err
+	}
+	return frames(func(at zone.Time, data []byte) error {
+		return w.Write(capture.Frame{Time: at, Link: packet.LinkEthernet, Data: data, Length: len(data)})
+	})
+}

@@ -1,0 +1,158 @@
+// Command acceptance measures the main job's acceptance list for real: it
+// builds the program, runs it on captures, kills it, damages what it wrote, and
+// prints for each number of the list what was measured, the goal, and whether it
+// holds. It exits 1 if anything is short, 2 for wrong usage.
+//
+// It names no file of the data. Below -data it finds captures by folder: every
+// folder "training" under pcaps, with the folders beside it whose names begin
+// with "monitoring", is a zone to learn and to watch; the other folders directly
+// under pcaps that hold captures are watched with what was learned; kitsune holds
+// vectors of features.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// bench is what all checks work with.
+type bench struct {
+	data   string
+	dir    string // for everything that is made
+	binary string
+	kills  int
+	flips  int
+	zone   zoneData
+	state  string // learned and watched, made by the second check
+	report report // of that
+}
+
+// outcome is what a check came to.
+type outcome struct {
+	goal     string
+	measured []string
+	holds    bool
+}
+
+func (o *outcome) say(format string, args ...any) {
+	o.measured = append(o.measured, fmt.Sprintf(format, args...))
+}
+
+// need says what was measured and that the check is short if ok is false.
+func (o *outcome) need(ok bool, format string, args ...any) {
+	if !ok {
+		o.holds = false
+		format = "SHORT: " + format
+	}
+	o.say(format, args...)
+}
+
+func main() {
+	var b bench
+	var skip, only string
+	flag.StringVar(&b.data, "data", "../shared/data", "directory with captures")
+	flag.IntVar(&b.kills, "kills", 50, "how often a replay is killed")
+	flag.IntVar(&b.flips, "flips", 200, "how many bytes are changed")
+	flag.StringVar(&skip, "skip", "", "numbers to leave out, like 8; they count as short")
+	flag.StringVar(&only, "only", "", "numbers to run alone, like 1,6; the others count as short")
+	flag.Parse()
+	short, err := b.run(numbers(skip), numbers(only))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "acceptance:", err)
+		os.Exit(1)
+	}
+	if short > 0 {
+		fmt.Printf("%d short\n", short)
+		os.Exit(1)
+	}
+	fmt.Println("everything holds")
+}
+
+// numbers reads a list like "1,3".
+func numbers(list string) []int {
+	var out []int
+	for _, s := range strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' }) {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 1 || n > 8 {
+			fmt.Fprintf(os.Stderr, "acceptance: %q is not a number of the list, 1 to 8\n", s)
+			os.Exit(2)
+		}
+		out = append(out, n)
+	}
+	return out
+}
+
+func (b *bench) run(skip, only []int) (short int, err error) {
+	if b.dir, err = os.MkdirTemp("", "bellwether-acceptance-"); err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(b.dir)) }()
+	if err := b.build(); err != nil {
+		return 0, err
+	}
+	if b.zone, err = findZone(b.data); err != nil {
+		return 0, err
+	}
+	for i, check := range []struct {
+		name string
+		run  func(*outcome) error
+	}{
+		{"vectors of features", b.vectors},
+		{"learn a real home, watch everything else", b.watchAll},
+		{"the same whatever the batch, the workers and the stops", b.sameAgain},
+		{"kill -9", b.killed},
+		{"changed bytes", b.damaged},
+		{"a proof in an empty directory", b.proven},
+		{"memory on spoofed floods", b.flooded},
+		{"both commands of the README in a fresh clone", b.cloned},
+	} {
+		n := i + 1
+		if slices.Contains(skip, n) || len(only) > 0 && !slices.Contains(only, n) {
+			fmt.Printf("\n%d. %s\n   skipped\n   short\n", n, check.name)
+			short++
+			continue
+		}
+		if !b.show(n, check.name, check.run) {
+			short++
+		}
+	}
+	return short, nil
+}
+
+// show runs a check and prints what it came to.
+func (b *bench) show(n int, name string, run func(*outcome) error) bool {
+	began := time.Now()
+	fmt.Printf("\n%d. %s\n", n, name)
+	o := outcome{holds: true}
+	if err := run(&o); err != nil {
+		o.need(false, "%v", err)
+	}
+	for _, m := range o.measured {
+		fmt.Println("  ", strings.ReplaceAll(m, "\n", "\n   "))
+	}
+	verdict := "holds"
+	if !o.holds {
+		verdict = "short"
+	}
+	fmt.Printf("   goal: %s\n   %s, in %.0f s\n", o.goal, verdict, time.Since(began).Seconds())
+	return o.holds
+}
+
+// build makes the program as users get it.
+func (b *bench) build() error {
+	b.binary = filepath.Join(b.dir, "bellwether")
+	cmd := exec.Command("go", "build", "-trimpath", "-o", b.binary, "./cmd/bellwether")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("building the program: %w\n%s", err, out)
+	}
+	return nil
+}

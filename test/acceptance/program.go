@@ -1,0 +1,185 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+// report is the part of a replay's report that is looked at here.
+type report struct {
+	Devices        []deviceReport
+	Packets        uint64
+	Seconds        float64
+	WatchedSeconds float64 `json:"watched_seconds"`
+	Ledger         struct {
+		Height uint64
+		Head   string
+	}
+	Damaged []string
+}
+
+type deviceReport struct {
+	MAC, Name, State string
+	Threshold        *float64
+	Watched          uint64 `json:"watched_snapshots"`
+	Alerts           []struct {
+		ID, Start, Reason string
+		End               *string
+	}
+}
+
+// learned counts the devices that are judged.
+func (r *report) learned() (n int) {
+	for _, d := range r.Devices {
+		if d.Threshold != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// judged counts the devices of which anything was judged.
+func (r *report) judged() (n int) {
+	for _, d := range r.Devices {
+		if d.Watched > 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// ran is a run of the program that ended.
+type ran struct {
+	code     int
+	out, err bytes.Buffer
+	rss      int64 // most memory that it had, in bytes
+}
+
+// program runs the program to its end. The error is for a run that could not be
+// made; what the program itself said is in ran.
+func (b *bench) program(args ...string) (*ran, error) {
+	cmd := exec.Command(b.binary, args...)
+	var r ran
+	cmd.Stdout, cmd.Stderr = &r.out, &r.err
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		return nil, err
+	}
+	r.code = cmd.ProcessState.ExitCode()
+	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
+		r.rss = int64(usage.Maxrss) << 10
+	}
+	return &r, nil
+}
+
+// must runs the program and wants it to succeed.
+func (b *bench) must(args ...string) (*ran, error) {
+	r, err := b.program(args...)
+	if err == nil && r.code != 0 {
+		err = fmt.Errorf("bellwether %s: exit code %d: %s", strings.Join(args, " "), r.code, bytes.TrimSpace(r.err.Bytes()))
+	}
+	return r, err
+}
+
+// replay runs a replay and reads its report.
+func (b *bench) replay(state string, args ...string) (report, *ran, error) {
+	path := filepath.Join(b.dir, "report.json")
+	args = append([]string{"replay", "--state", state, "--report", path}, args...)
+	r, err := b.must(args...)
+	if err != nil {
+		return report{}, r, err
+	}
+	var out report
+	raw, err := os.ReadFile(path)
+	if err == nil {
+		err = json.Unmarshal(raw, &out)
+	}
+	return out, r, err
+}
+
+// learnAndWatch are the arguments of the whole replay.
+func (b *bench) learnAndWatch() []string {
+	args := []string{"--learn", b.zone.training, "--watch"}
+	args = append(args, b.zone.monitoring...)
+	if b.zone.names != "" {
+		args = append(args, "--devices", b.zone.names)
+	}
+	return args
+}
+
+// scratch gives a new path that does not exist.
+func (b *bench) scratch(name string) (string, error) {
+	dir, err := os.MkdirTemp(b.dir, name+"-")
+	return filepath.Join(dir, name), err
+}
+
+// copyState copies a state directory. Files that are never changed once they
+// are there are linked.
+func (b *bench) copyState(from string) (string, error) {
+	to, err := b.scratch("state")
+	if err != nil {
+		return "", err
+	}
+	return to, filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name, err := filepath.Rel(from, path)
+		if err != nil {
+			return err
+		}
+		target := filepath.Join(to, name)
+		switch {
+		case d.IsDir():
+			return os.MkdirAll(target, 0o750)
+		case strings.HasSuffix(name, ".parquet") || strings.HasSuffix(name, ".model"):
+			return os.Link(path, target)
+		case !d.Type().IsRegular():
+			return nil
+		}
+		return copyFile(path, target)
+	})
+}
+
+func copyFile(from, to string) error {
+	raw, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, raw, 0o600)
+}
+
+// keyed makes a state directory of the same master that has seen nothing yet.
+func (b *bench) keyed(master string) (string, error) {
+	to, err := b.scratch("state")
+	if err != nil {
+		return "", err
+	}
+	entries, err := os.ReadDir(master)
+	if err != nil {
+		return "", err
+	}
+	for _, e := range entries {
+		if e.IsDir() {
+			err = os.MkdirAll(filepath.Join(to, e.Name()), 0o750)
+		}
+		if err != nil {
+			return "", err
+		}
+	}
+	for _, name := range []string{"FORMAT", "master.key"} {
+		if err := copyFile(filepath.Join(master, name), filepath.Join(to, name)); err != nil {
+			return "", err
+		}
+	}
+	return to, nil
+}

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"bellwether/internal/identity"
+	"bellwether/internal/proof"
+)
+
+// leaf is a value in a bundle's file: bytes from to until.
+type leaf struct{ from, until int }
+
+// leaves finds every string, number and boolean of a JSON text that is a value.
+func leaves(raw []byte) ([]leaf, error) {
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.UseNumber()
+	var out []leaf
+	var inObject []bool // of each open bracket
+	key := false        // the next string in an object is a key
+	for {
+		before := int(dec.InputOffset())
+		token, err := dec.Token()
+		if err == io.EOF {
+			return out, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		object := len(inObject) > 0 && inObject[len(inObject)-1]
+		switch d, isDelim := token.(json.Delim); {
+		case isDelim && (d == '{' || d == '['):
+			inObject = append(inObject, d == '{')
+			key = d == '{'
+			continue
+		case isDelim:
+			inObject = inObject[:len(inObject)-1]
+			key = len(inObject) > 0 && inObject[len(inObject)-1]
+			continue
+		case object && key:
+			key = false
+			continue
+		}
+		until := int(dec.InputOffset())
+		from := before + bytes.IndexFunc(raw[before:until], func(r rune) bool { return !strings.ContainsRune(" \n\t:,", r) })
+		out = append(out, leaf{from, until})
+		key = object
+	}
+}
+
+// changed gives the text with another value in the leaf's place.
+func (l leaf) changed(raw []byte) []byte {
+	out := bytes.Clone(raw)
+	for i := (l.from + l.until) / 2; i < l.until; i++ {
+		switch c := out[i]; {
+		case c >= '0' && c <= '8' || c >= 'a' && c <= 'e' || c >= 'A' && c <= 'Y':
+			out[i]++
+			return out
+		case c == '9':
+			out[i] = '1'
+			return out
+		}
+	}
+	return append(append(out[:l.from:l.from], []byte(`"changed"`)...), raw[l.until:]...)
+}
+
+// firstAlert names an alert of the learned zone.
+func (b *bench) firstAlert() (string, error) {
+	for _, d := range b.report.Devices {
+		if len(d.Alerts) > 0 {
+			return d.Alerts[0].ID, nil
+		}
+	}
+	return "", errors.New("the watched captures led to no alert that could be proven")
+}
+
+func (b *bench) proven(o *outcome) error {
+	o.goal = "a bundle verifies in an empty directory with the program and the anchor alone; every changed field fails, by name"
+	if err := b.learnZone(); err != nil {
+		return err
+	}
+	id, err := b.firstAlert()
+	if err != nil {
+		return err
+	}
+	empty := filepath.Join(b.dir, "empty")
+	if err := os.Mkdir(empty, 0o700); err != nil {
+		return err
+	}
+	if err := copyFile(b.binary, filepath.Join(empty, "bellwether")); err != nil {
+		return err
+	}
+	if err := os.Chmod(filepath.Join(empty, "bellwether"), 0o700); err != nil {
+		return err
+	}
+	bundle := filepath.Join(empty, "alert.proof")
+	made, err := b.must("prove", id, "--state", b.state, "-o", bundle)
+	if err != nil {
+		return err
+	}
+	text := made.err.String()
+	anchor := strings.TrimSpace(text[strings.LastIndex(text, ": ")+2:])
+	cmd := exec.Command("./bellwether", "verify", "alert.proof", "--anchor", anchor)
+	cmd.Dir, cmd.Env = empty, []string{}
+	said, err := cmd.CombinedOutput()
+	o.need(err == nil, "verified in an empty directory, with no environment (%v):\n%s", err, bytes.TrimSpace(said))
+	raw, err := os.ReadFile(bundle)
+	if err != nil {
+		return err
+	}
+	_, key, err := identity.ParseAnchor(anchor)
+	if err != nil {
+		return err
+	}
+	return changeAll(o, raw, key)
+}
+
+// changeAll changes every value of a bundle, one at a time.
+func changeAll(o *outcome, raw []byte, key ed25519.PublicKey) error {
+	all, err := leaves(raw)
+	if err != nil {
+		return err
+	}
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	named, passed := 0, 0
+	limit := make(chan struct{}, 4)
+	for _, l := range all {
+		limit <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-limit }()
+			b, err := proof.Parse(l.changed(raw))
+			if err == nil {
+				_, err = proof.Verify(b, key)
+			}
+			var field *proof.FieldError
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case err == nil:
+				passed++
+			case errors.As(err, &field) && field.Field != "":
+				named++
+			}
+		})
+	}
+	wg.Wait()
+	o.need(len(all) > 300 && passed == 0 && named == len(all), "%d bytes, %d values changed one at a time: %d failed with the name of a field, %d passed", len(raw), len(all), named, passed)
+	return nil
+}
