@@ -3,11 +3,17 @@ package detect
 import (
 	"math"
 	"slices"
+	"time"
 
 	"bellwether/internal/zone"
 )
 
-// threshold applies the rule to calibration scores, at least one, in any order.
+// balancedShare is the share of calibration rows that lie at or below the lower
+// end of Balanced, whatever their votes.
+const balancedShare = 0.99
+
+// threshold applies the rule to calibration scores, at least one, in any
+// order; of Balanced it gives what does not depend on the order.
 func threshold(rule Rule, alpha float64, scores []float64) float64 {
 	sorted := slices.Sorted(slices.Values(scores))
 	n := float64(len(sorted))
@@ -20,8 +26,32 @@ func threshold(rule Rule, alpha float64, scores []float64) float64 {
 		rank = math.Ceil((n + 1) * (1 - alpha))
 	case Quantile:
 		rank = math.Ceil(n * (1 - alpha))
+	case Balanced:
+		rank = math.Ceil(n * balancedShare)
 	}
 	return sorted[int(min(max(rank, 1), n))-1]
+}
+
+// majority gives the least threshold at which a vote of the given window and
+// span is never carried by the scores: the largest of the scores that are each
+// the lowest of a majority. Times and scores are in the order of arrival.
+func majority(window int, span time.Duration, times []zone.Time, scores []float64) float64 {
+	need := window/2 + 1
+	var sorted []float64 // of the rows that vote
+	limit, from := 0.0, 0
+	for i, s := range scores {
+		at, _ := slices.BinarySearch(sorted, s)
+		sorted = slices.Insert(sorted, at, s)
+		for i-from >= window || times[i].Sub(times[from]) > span {
+			at, _ := slices.BinarySearch(sorted, scores[from])
+			sorted = slices.Delete(sorted, at, at+1)
+			from++
+		}
+		if len(sorted) >= need {
+			limit = max(limit, sorted[len(sorted)-need])
+		}
+	}
+	return limit
 }
 
 // moments gives the mean and the sample standard deviation (n − 1), 0 for one

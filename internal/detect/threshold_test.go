@@ -2,6 +2,7 @@ package detect
 
 import (
 	"math"
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -52,5 +53,38 @@ func TestChooseWindow(t *testing.T) {
 	o.MaxWindow = 30
 	if w, quiet := chooseWindow(o, times, scores, 1); w != 30 || quiet {
 		t.Errorf("at the cap: window %d, quiet %v", w, quiet)
+	}
+}
+
+func TestMajorityIsTheLeastQuietThreshold(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 1))
+	for range 50 {
+		times, scores := make([]zone.Time, 400), make([]float64, 400)
+		for i := range scores {
+			gap := r.IntN(4_000)
+			if i > 0 {
+				times[i] = times[i-1].Add(time.Duration(gap) * time.Millisecond)
+			}
+			scores[i] = r.ExpFloat64()
+		}
+		window := 2 + r.IntN(20)
+		limit := majority(window, time.Minute, times, scores)
+		if alarms(NewVote(window, time.Minute), times, scores, limit) {
+			t.Fatalf("window %d: the vote raises an alarm at %v", window, limit)
+		}
+		if below := math.Nextafter(limit, 0); limit > 0 && !alarms(NewVote(window, time.Minute), times, scores, below) {
+			t.Fatalf("window %d: the vote is quiet below %v too", window, limit)
+		}
+	}
+}
+
+func TestBalancedLiesBetweenTogetherAndAlone(t *testing.T) {
+	in := device(500, 1)
+	alone := train(t, in, quick())
+	o := quick()
+	o.Rule = Balanced
+	m := train(t, in, o)
+	if m.Threshold <= 0 || m.Threshold > alone.Fit.MaxMSE {
+		t.Errorf("threshold %v, the largest calibration score is %v", m.Threshold, alone.Fit.MaxMSE)
 	}
 }

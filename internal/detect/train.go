@@ -3,6 +3,7 @@ package detect
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 
 	"bellwether/internal/nn"
@@ -146,6 +147,10 @@ func (m *Model) calibrate(rows []row, times []zone.Time) {
 	m.Fit.MeanMSE, _ = moments(scores)
 	m.Fit.MaxMSE = slices.Max(scores)
 	m.Threshold = threshold(o.Rule, o.Alpha, scores)
+	if o.Rule == Balanced {
+		together := max(m.Threshold, majority(o.MinWindow, o.Span, times, scores))
+		m.Threshold = math.Sqrt(together * m.Fit.MaxMSE)
+	}
 	quiet := false
 	m.Window, quiet = chooseWindow(o, times, scores, m.Threshold)
 	m.Span = o.Span
