@@ -101,11 +101,11 @@ func eventID(line []byte) string {
 // or zeros where the data did not reach the disk.
 func torn(line []byte) bool {
 	const head = `{"timestamp":"`
-	line = bytes.TrimRight(line, "\x00")
-	if len(line) < len(head) {
-		return bytes.HasPrefix([]byte(head), line)
+	text := bytes.TrimRight(line, "\x00")
+	if len(text) < len(head) {
+		return bytes.HasPrefix([]byte(head), text)
 	}
-	return bytes.HasPrefix(line, []byte(head)) && !json.Valid(line)
+	return bytes.HasPrefix(text, []byte(head)) && !json.Valid(line)
 }
 
 // cut leaves the file at the end of its last whole line.

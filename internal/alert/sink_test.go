@@ -65,17 +65,17 @@ func TestFileOnce(t *testing.T) {
 	}
 }
 
-// TestFileTorn cuts the last line at every byte, and fills it with zeros, as a
+// TestFileTorn cuts the last line at many bytes, and fills it with zeros, as a
 // crash leaves it.
 func TestFileTorn(t *testing.T) {
 	dir := t.TempDir()
 	one, two := numbered(1), numbered(2)
 	first, second := lineOf(t, one), lineOf(t, two)
 	for n := range len(second) + 1 {
+		if n > 20 && n < len(second)-3 && n%29 != 0 {
+			continue
+		}
 		for _, tail := range []string{"", "\x00\x00\x00"} {
-			if n == len(second)-1 && tail != "" || n == len(second) && tail != "" {
-				continue // not what a crash leaves: the whole line, then zeros
-			}
 			path := filepath.Join(dir, "torn.jsonl")
 			if err := os.WriteFile(path, []byte(first+second[:n]+tail), 0o600); err != nil {
 				t.Fatal(err)

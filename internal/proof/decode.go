@@ -3,6 +3,7 @@ package proof
 import (
 	"bytes"
 	"encoding"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,7 +23,7 @@ type decoder struct{ in *json.Decoder }
 
 func (d *decoder) value(v reflect.Value, path string) error {
 	switch _, text := v.Addr().Interface().(encoding.TextUnmarshaler); {
-	case text || v.Type() == reflect.TypeFor[[]byte]():
+	case text || v.Type() == reflect.TypeFor[[]byte](): // Hash and MAC are arrays, but texts
 		return d.leaf(v, path)
 	case v.Kind() == reflect.Struct:
 		return d.object(v, path)
@@ -96,12 +97,29 @@ func (d *decoder) leaf(v reflect.Value, path string) error {
 	if string(raw) == "null" {
 		return failf(path, "it is null")
 	}
+	if v.Kind() == reflect.Slice {
+		return bytesLeaf(v, raw, path)
+	}
 	if err := json.Unmarshal(raw, v.Addr().Interface()); err != nil {
 		return failf(path, "%v", err)
 	}
 	if again, err := json.Marshal(v.Interface()); err != nil || !bytes.Equal(again, raw) {
 		return failf(path, "it is not written in its canonical form")
 	}
+	return nil
+}
+
+// bytesLeaf reads base64, which strictly read has one form only. The model's
+// file is most of a bundle, and takes one pass here instead of four.
+func bytesLeaf(v reflect.Value, raw []byte, path string) error {
+	if raw[0] != '"' {
+		return failf(path, "it is no text")
+	}
+	b, err := base64.StdEncoding.Strict().AppendDecode([]byte{}, raw[1:len(raw)-1])
+	if err != nil {
+		return failf(path, "%v", err)
+	}
+	v.SetBytes(b)
 	return nil
 }
 
