@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
@@ -37,7 +39,10 @@ the public Kitsune-py program, with its quirks.`,
 				}
 				f.Device = m
 			}
-			return writeTo(output, func(w *os.File) error {
+			if err := different(args[0], output); err != nil {
+				return err
+			}
+			return writeTo(output, func(w io.Writer) error {
 				_, err := f.Write(cmd.Context(), w)
 				return err
 			})
@@ -49,20 +54,44 @@ the public Kitsune-py program, with its quirks.`,
 	return c
 }
 
-// writeTo lets f write a file, or standard output for "" and "-". What was
-// written before an error stays.
-func writeTo(path string, f func(*os.File) error) (err error) {
+// writeTo lets f write a file, or standard output for "" and "-". An existing
+// file is replaced when the first byte is written, not before; what was written
+// before an error stays.
+func writeTo(path string, f func(io.Writer) error) error {
 	if path == "" || path == "-" {
 		return f(os.Stdout)
 	}
-	out, err := os.Create(path)
-	if err != nil {
+	out := &lateFile{path: path}
+	err := f(out)
+	if out.f == nil {
 		return err
 	}
-	defer func() {
-		if closing := out.Close(); err == nil {
-			err = closing
+	return errors.Join(err, out.f.Close())
+}
+
+// lateFile is a file that is made when something is written to it.
+type lateFile struct {
+	path string
+	f    *os.File
+}
+
+func (l *lateFile) Write(b []byte) (n int, err error) {
+	if l.f == nil {
+		if l.f, err = os.Create(l.path); err != nil {
+			return 0, err
 		}
-	}()
-	return f(out)
+	}
+	return l.f.Write(b)
+}
+
+// different refuses to write over what is read.
+func different(in, out string) error {
+	a, err := os.Stat(in)
+	if err != nil {
+		return nil // whoever opens it says why
+	}
+	if b, err := os.Stat(out); err == nil && os.SameFile(a, b) {
+		return usageError{fmt.Errorf("%s is both read and written: give another file to write", in)}
+	}
+	return nil
 }

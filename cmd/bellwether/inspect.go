@@ -137,6 +137,7 @@ func readAnchor(text string) (ed25519.PublicKey, error) {
 
 func trustCommand() *cobra.Command {
 	var dir, at string
+	var threshold float64
 	var asJSON bool
 	show := &cobra.Command{
 		Use: "show --state DIR", Short: "Show the trust level of the zone and its devices",
@@ -145,12 +146,15 @@ uncertainty) and one level for the zone. Trust falls fast, rises slowly and with
 evidence decays to uncertainty: --at now tells how it stands by today's clock.`,
 		Args: exactly(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if threshold < 0 || threshold > 1 {
+				return usageError{fmt.Errorf("--threshold is %g: want 0 to 1", threshold)}
+			}
 			when, err := parseMoment(at)
 			if err != nil {
 				return err
 			}
 			return withState(cmd, dir, func(s *gateway.State) error {
-				z, err := s.Trust(cmd.Context(), when, 0)
+				z, err := s.Trust(cmd.Context(), when, threshold)
 				if err != nil {
 					return err
 				}
@@ -172,6 +176,7 @@ evidence decays to uncertainty: --at now tells how it stands by today's clock.`,
 	}
 	stateFlag(show, &dir)
 	show.Flags().StringVar(&at, "at", "", "moment: RFC 3339 or now (default: the newest entry's)")
+	show.Flags().Float64Var(&threshold, "threshold", 0, "the least level asked for, 0 to 1 (default: that of the zone's use case)")
 	show.Flags().BoolVar(&asJSON, "json", false, "print as JSON")
 	return group("trust", "What the zone may claim of itself", show)
 }
@@ -197,7 +202,11 @@ func alertsCommand() *cobra.Command {
 		Args: exactly(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return withState(cmd, dir, func(s *gateway.State) error {
-				for _, digest := range s.Alerts.Digests() {
+				raised, err := s.Raised(cmd.Context())
+				if err != nil {
+					return err
+				}
+				for _, digest := range raised {
 					a, err := s.Alerts.ByDigest(digest)
 					if err != nil {
 						return err
@@ -254,7 +263,7 @@ func proveCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				if err := writeTo(output, func(f *os.File) error { _, err := f.Write(raw); return err }); err != nil {
+				if err := writeTo(output, func(f io.Writer) error { _, err := f.Write(raw); return err }); err != nil {
 					return err
 				}
 				fmt.Fprintf(os.Stderr, "the anchor to check it with: %s\n", b.Anchor)
@@ -292,12 +301,19 @@ says what they show. Names the field that does not hold, if one does not.`,
 			}
 			steps, err := proof.Verify(b, key)
 			for _, s := range steps {
-				fmt.Fprintf(cmd.OutOrStdout(), "ok  %-9s %s\n", s.Name, s.Says)
+				mark := "ok  "
+				if s.Warning {
+					mark = "WARN"
+				}
+				fmt.Fprintf(cmd.OutOrStdout(), "%s %-9s %s\n", mark, s.Name, s.Says)
 			}
 			if err != nil {
 				return fmt.Errorf("%s does not hold: %w", args[0], err)
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "\n%s (%s): %s\n", b.Alert.Name, b.Alert.Device, b.Alert.Text)
+			if key == nil {
+				fmt.Fprintln(os.Stderr, "bellwether: warning: checked against the key in the bundle only: give --anchor KEY to know whose it is")
+			}
 			return nil
 		},
 	}

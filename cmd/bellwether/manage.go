@@ -3,7 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
+	"io"
 	"strings"
 	"time"
 
@@ -29,7 +29,7 @@ func storeCommand() *cobra.Command {
 				x.Device = m
 			}
 			return withState(cmd, dir, func(s *gateway.State) error {
-				return writeTo(output, func(w *os.File) error { return s.Export(cmd.Context(), w, x) })
+				return writeTo(output, func(w io.Writer) error { return s.Export(cmd.Context(), w, x) })
 			})
 		},
 	}

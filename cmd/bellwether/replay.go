@@ -110,6 +110,7 @@ func (f *replayFlags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	boundMemory(config)
 	bar := newBar()
 	out := cmd.OutOrStdout()
 	if f.json {

@@ -31,6 +31,7 @@ stored first.`,
 			if err != nil {
 				return err
 			}
+			boundMemory(c)
 			live := gateway.Live{Config: c, Log: log}
 			var sink *alert.File
 			if c.Alerts.File != "" {

@@ -75,7 +75,7 @@ type Origin struct {
 	Definition zone.Hash  `cbor:"definition"` // digest of the feature definition
 	First      zone.SeqID `cbor:"first"`      // range of the snapshots learned from
 	Last       zone.SeqID `cbor:"last"`
-	From       zone.Time  `cbor:"from"` // times of the first and last row
+	From       zone.Time  `cbor:"from"` // times of the earliest and latest row
 	To         zone.Time  `cbor:"to"`
 }
 

@@ -50,7 +50,7 @@ func Train(ctx context.Context, t Training, o Options, progress func(epoch int, 
 	m := &Model{
 		Origin: Origin{
 			Device: t.Device, Definition: t.Definition, First: t.First, Last: t.Last,
-			From: t.Times[0], To: t.Times[len(t.Times)-1],
+			From: slices.Min(t.Times), To: slices.Max(t.Times),
 		},
 		Fit:   Fit{Options: o, TDS: len(tds), Stop: len(stop), Calibration: len(t.Rows) - p.calibration},
 		Usual: usualRanges(t.Rows), Profile: t.Profile.clone(),
@@ -173,10 +173,9 @@ func usualRanges(rows []row) (usual [zone.Features]Range) {
 // LearnedFrom reports whether Train, given these arguments, would make this
 // very model: it was learned from the same snapshots in the same way.
 func (m *Model) LearnedFrom(t Training, o Options) bool {
-	last := len(t.Times) - 1
-	if last < 0 || m.Fit.Options != o.withDefaults() {
+	if len(t.Times) == 0 || m.Fit.Options != o.withDefaults() {
 		return false
 	}
-	from := Origin{Device: t.Device, Definition: t.Definition, First: t.First, Last: t.Last, From: t.Times[0], To: t.Times[last]}
+	from := Origin{Device: t.Device, Definition: t.Definition, First: t.First, Last: t.Last, From: slices.Min(t.Times), To: slices.Max(t.Times)}
 	return m.Origin == from && m.Profile.equal(t.Profile) && m.Usual == usualRanges(t.Rows)
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"bellwether/internal/contract"
+	"bellwether/internal/durable"
 	"bellwether/internal/feature"
 	"bellwether/internal/identity"
 	"bellwether/internal/journal"
@@ -38,9 +39,8 @@ type auditor struct {
 	dir   string
 	out   Audit
 	roots map[rootKey]zone.Hash // of segments on the ledger
-	ends  map[zone.MAC]zone.SeqID
-	known map[string]bool    // model files that the ledger names
-	said  map[zone.Hash]bool // alerts that it names
+	known map[string]bool       // model files that the ledger names
+	said  map[zone.Hash]bool    // alerts that it names
 }
 
 type rootKey struct {
@@ -64,7 +64,7 @@ func VerifyState(ctx context.Context, dir string, anchor ed25519.PublicKey, prog
 		return nil, err
 	}
 	defer lock.Close()
-	a := &auditor{dir: dir, roots: map[rootKey]zone.Hash{}, ends: map[zone.MAC]zone.SeqID{}, known: map[string]bool{}, said: map[zone.Hash]bool{}}
+	a := &auditor{dir: dir, roots: map[rootKey]zone.Hash{}, known: map[string]bool{}, said: map[zone.Hash]bool{}}
 	if progress == nil {
 		progress = func(string, int64, int64) {}
 	}
@@ -115,7 +115,6 @@ func (a *auditor) note(tx *contract.Tx) {
 	switch body := tx.Body.(type) {
 	case *contract.SegmentRecorded:
 		a.roots[rootKey{tx.Device, body.First}] = body.Root
-		a.ends[tx.Device] = max(a.ends[tx.Device], body.Last)
 	case *contract.ModelAccepted:
 		a.known[body.Digest.String()+".model"] = true
 	case *contract.VerdictChanged:
@@ -195,6 +194,9 @@ func (a *auditor) models() error {
 	have := map[string]bool{}
 	for _, e := range entries {
 		path := a.path(modelDir, e.Name())
+		if durable.IsTemporary(e.Name()) {
+			continue // a crash left it; the next run removes it
+		}
 		have[e.Name()] = true
 		b, err := os.ReadFile(path)
 		if err != nil {

@@ -14,6 +14,7 @@ import (
 
 	"bellwether/internal/detect"
 	"bellwether/internal/feature"
+	"bellwether/internal/ledger"
 	"bellwether/internal/monitor"
 	"bellwether/internal/roster"
 	"bellwether/internal/trust"
@@ -88,7 +89,7 @@ type DetectorConfig struct {
 	Rule   string  `yaml:"rule"`   // threshold: max (default), balanced, eq1 (the paper's), conformal or quantile
 	Alpha  float64 `yaml:"alpha"`  // of conformal and quantile, default 0.001
 	Seed   uint64  `yaml:"seed"`   // of the training, default 0
-	Epochs int     `yaml:"epochs"` // at most, default 100
+	Epochs int     `yaml:"epochs"` // at most, default 30
 	Window int     `yaml:"window"` // snapshots that vote; default: found while learning
 }
 
@@ -171,8 +172,12 @@ func (c Config) Validate() error {
 		{"ledger.block_txs", c.Ledger.BlockTxs}, {"tables.hosts", c.Tables.Hosts}, {"tables.channels", c.Tables.Channels},
 		{"tables.sockets", c.Tables.Sockets}, {"workers", c.Workers}, {"batch", c.Batch}, {"detector.window", c.Detector.Window},
 	} {
-		bad(n.value < 0, "%s is %d: want 1 or more, or leave it out", n.key, n.value)
+		bad(n.value < 0 || n.value > maxCount, "%s is %d: want 1 to %d, or leave it out", n.key, n.value, maxCount)
 	}
+	bad(c.Learn.Snapshots > 0 && c.Learn.Snapshots < monitor.MinSnapshots, "learn.snapshots is %d: want %d or more", c.Learn.Snapshots, monitor.MinSnapshots)
+	bad(c.Devices.Max > maxDevices, "devices.max is %d: want at most %d", c.Devices.Max, maxDevices)
+	bad(c.Batch > maxBatch, "batch is %d: want at most %d", c.Batch, maxBatch)
+	bad(c.Ledger.BlockTxs > ledger.MaxBlockTxs, "ledger.block_txs is %d: want at most %d", c.Ledger.BlockTxs, ledger.MaxBlockTxs)
 	bad(c.Store.SegmentRows > maxSegmentRows, "store.segment_rows is %d: want at most %d", c.Store.SegmentRows, maxSegmentRows)
 	bad(c.Ledger.Driver != "" && c.Ledger.Driver != "embedded", "ledger.driver is %q: want embedded", c.Ledger.Driver)
 	bad(c.Trust.Threshold < 0 || c.Trust.Threshold > 1, "trust.threshold is %g: want 0 to 1", c.Trust.Threshold)
@@ -189,6 +194,13 @@ func (c Config) Validate() error {
 	}
 	return errors.Join(errs...)
 }
+
+// Bounds of counts in a configuration.
+const (
+	maxCount   = 1 << 26
+	maxDevices = 1 << 16
+	maxBatch   = 1 << 16
+)
 
 // maxSegmentRows bounds a segment, and with it the memory that reading one takes.
 const maxSegmentRows = 16384

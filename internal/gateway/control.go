@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"bellwether/internal/contract"
+	"bellwether/internal/monitor"
 	"bellwether/internal/zone"
 )
 
@@ -113,6 +115,10 @@ func (w *watching) answer(ctx context.Context, now zone.Time) error {
 			out.Error = err.Error()
 		}
 		r.reply <- out
+		var refused *contract.RejectError
+		if err != nil && !errors.As(err, &refused) && !errors.Is(err, monitor.ErrNoDevice) {
+			return err
+		}
 	default:
 	}
 	return nil

@@ -81,6 +81,20 @@ func says(body contract.Body) string {
 	return ""
 }
 
+// Raised names the alerts that the ledger has verdicts for, oldest first.
+func (s *State) Raised(ctx context.Context) ([]zone.Hash, error) {
+	var out []zone.Hash
+	for e, err := range s.Entries(ctx, 0) {
+		if err != nil {
+			return nil, err
+		}
+		if v, ok := e.Body.(*contract.VerdictChanged); ok && v.To == zone.StateMalicious {
+			out = append(out, v.Alert)
+		}
+	}
+	return out, nil
+}
+
 // Trust folds the ledger into the zone's trust at a moment; 0 is the newest
 // entry's time. threshold 0 is the use case's preset.
 func (s *State) Trust(ctx context.Context, at zone.Time, threshold float64) (trust.Zone, error) {

@@ -54,6 +54,9 @@ func (c Config) ValidateLive() error {
 	if c.Interface == "" {
 		errs = append(errs, errors.New("interface is missing: want the network interface on the zone's side"))
 	}
+	if _, err := c.rosterOptions(); err != nil {
+		errs = append(errs, err)
+	}
 	return errors.Join(append(errs, c.Validate())...)
 }
 
@@ -75,6 +78,7 @@ type watching struct {
 	told    time.Time
 	stats   capture.LiveStats
 	asked   chan request // from the control socket
+	index   int          // of the interface
 }
 
 // What is kept of snapshots unless the configuration says otherwise.
@@ -129,6 +133,14 @@ func (l Live) Run(ctx context.Context) error {
 
 // begin puts the monitor where the zone's past ends.
 func (w *watching) begin(ctx context.Context, work *errgroup.Group) error {
+	if err := w.state.runs.unfinished(); err != nil {
+		return err
+	}
+	iface, err := net.InterfaceByName(w.Config.Interface)
+	if err != nil {
+		return fmt.Errorf("interface %s: %w", w.Config.Interface, err)
+	}
+	w.index = iface.Index
 	past, err := w.state.pastAt(ctx, w.state.Ledger.Height(), w.state.Store.Last())
 	if err != nil {
 		return err
@@ -187,7 +199,7 @@ func (w *watching) loop(ctx context.Context) error {
 			err = w.tick(whole)
 		}
 		if err != nil {
-			return err
+			return errors.Join(err, w.monitor.Flush(whole))
 		}
 	}
 	if err := w.monitor.Flush(whole); err != nil {
@@ -200,7 +212,8 @@ func (w *watching) loop(ctx context.Context) error {
 // await waits a moment for an interface that is down; one that was removed
 // ends the run.
 func (w *watching) await(ctx context.Context, down error) error {
-	if _, err := net.InterfaceByName(w.Config.Interface); err != nil {
+	now, err := net.InterfaceByName(w.Config.Interface)
+	if err != nil || now.Index != w.index { // another one of that name is not ours
 		return down
 	}
 	w.Log.Warn("waiting for the interface", "error", down)
@@ -246,7 +259,7 @@ func (w *watching) tell(what string) {
 		w.stats = s
 	}
 	drops := w.monitor.Drops()
-	w.Log.Info(what, "packets", w.monitor.Packets(), "devices", len(w.monitor.Devices()), "kernel_drops", w.stats.KernelDrops,
+	w.Log.Info(what, "packets", w.monitor.Packets(), "devices", w.monitor.DeviceCount(), "kernel_drops", w.stats.KernelDrops,
 		"kernel_received", w.stats.Received, "over_max_devices", drops.OverMaxDevices, "evictions", evictions(w.monitor.Tables()),
 		"blocks", w.state.Ledger.Height(), "seq", w.state.Store.Last())
 }

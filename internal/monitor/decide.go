@@ -2,11 +2,15 @@ package monitor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"bellwether/internal/contract"
 	"bellwether/internal/zone"
 )
+
+// ErrNoDevice says that a decision is about no device of the zone.
+var ErrNoDevice = errors.New("it is not a device of the zone")
 
 // Decide takes an operator's decision about a device: it goes on the ledger,
 // is durable on return, and holds from now on.
@@ -16,7 +20,7 @@ func (m *Monitor) Decide(ctx context.Context, mac zone.MAC, at zone.Time, body c
 	}
 	d := m.devices[mac]
 	if d == nil || d.state == zone.StateUnseen {
-		return zone.HID{}, fmt.Errorf("%s is not a device of the zone", mac)
+		return zone.HID{}, fmt.Errorf("%s: %w", mac, ErrNoDevice)
 	}
 	if err := m.record.submit(ctx, d, at, body); err != nil {
 		return zone.HID{}, err

@@ -90,6 +90,9 @@ func (m *Monitor) restore(past *Past, s contract.DeviceState) error {
 // recount finds in the store what a device has been learning from.
 func (m *Monitor) recount(d *device, past *Past) {
 	for _, seg := range m.p.Store.Segments() {
+		if seg.Removed {
+			continue
+		}
 		for _, r := range seg.Ranges {
 			if r.Device != d.mac || r.FirstTime < d.joined || r.Unjudged == 0 || !past.learnable(r.First) {
 				continue

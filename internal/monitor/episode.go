@@ -3,6 +3,7 @@ package monitor
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"bellwether/internal/contract"
 	"bellwether/internal/zone"
@@ -46,17 +47,26 @@ func (m *Monitor) raise(ctx context.Context, d *device, s *zone.Snapshot, reason
 // calm watches a device again that gave no cause for alarm for long enough.
 func (m *Monitor) calm(ctx context.Context, d *device, s *zone.Snapshot) error {
 	body := &contract.VerdictChanged{From: d.state, To: zone.StateWatching, Reason: zone.ReasonQuiet,
-		First: s.Seq, Last: s.Seq, Score: s.Score, Threshold: d.model.Threshold, Model: d.digest, Since: d.lastAlarm}
+		First: s.Seq, Last: s.Seq, Score: s.Score, Threshold: d.model.Threshold, Model: d.digest, Since: min(d.lastAlarm, s.Time)}
 	if err := m.record.submit(ctx, d, s.Time, body); err != nil {
 		return err
 	}
 	d.state = zone.StateWatching
 	if d.episode != nil {
 		d.episode.End = d.lastAlarm
+		m.forgetEpisode(d.episode)
 		d.episode = nil
 	}
 	m.o.Log.Info("device quiet again", "mac", d.mac, "name", d.name)
 	return nil
+}
+
+// forgetEpisode keeps a live monitor from growing with every episode; the
+// ledger and the alert journal have them all.
+func (m *Monitor) forgetEpisode(e *Episode) {
+	if m.o.Background != nil {
+		m.episodes = slices.DeleteFunc(m.episodes, func(x *Episode) bool { return x == e })
+	}
 }
 
 // compose makes the alert record from the stored evidence.

@@ -13,7 +13,7 @@ const topFeatures = 5
 
 // Weighed is what a model says of a run of snapshots.
 type Weighed struct {
-	Since    zone.Time // the first flagged one
+	Since    zone.Time // the earliest flagged one
 	Score    float64   // median score of the flagged ones
 	Flagged  int
 	Features []zone.AlertFeature
@@ -32,7 +32,7 @@ func Weigh(model *detect.Model, rows []zone.Snapshot) Weighed {
 		if s.Label != zone.Malicious {
 			continue
 		}
-		if last == nil {
+		if last == nil || s.Time < w.Since {
 			w.Since = s.Time
 		}
 		last = s

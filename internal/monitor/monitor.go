@@ -54,6 +54,9 @@ type Options struct {
 	Log        *slog.Logger
 }
 
+// MinSnapshots is the fewest that a device can be learned from.
+const MinSnapshots = 20
+
 // Learn says when a device has been seen enough.
 type Learn struct {
 	Snapshots int           // at least so many snapshots: 2,000
@@ -67,6 +70,9 @@ func (o Options) withDefaults() Options {
 		}
 	}
 	set(&o.Learn.Snapshots, 2000)
+	if o.Detect.MinRows == 0 {
+		o.Detect.MinRows = min(200, max(MinSnapshots, o.Learn.Snapshots))
+	}
 	set(&o.SegmentRows, 8192)
 	set(&o.Batch, 512)
 	set(&o.Workers, 1)
@@ -153,7 +159,9 @@ func (m *Monitor) Observe(ctx context.Context, p *packet.Packet) error {
 	index := m.packets
 	m.packets++
 	m.newest = p.Time
-	m.sources.learnLease(p)
+	if m.p.Roster.Leases(p.SrcMAC) {
+		m.sources.learnLease(p)
+	}
 	d, misuse := m.owner(p)
 	if d == nil {
 		m.extractor.Update(p, nil)
@@ -250,6 +258,9 @@ func (m *Monitor) Restart() {
 		d.forgetTraffic()
 	}
 }
+
+// DeviceCount is how many devices the zone has.
+func (m *Monitor) DeviceCount() int { return len(m.devices) }
 
 // Packets is the number of packets observed since the last Restart.
 func (m *Monitor) Packets() uint64 { return m.packets }

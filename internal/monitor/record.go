@@ -63,6 +63,7 @@ func (r *recorder) follow(ctx context.Context) error {
 			return fmt.Errorf("ledger block %d: %w", r.cursor, err)
 		}
 		var receipts []store.Receipt
+		var verdicts []verdict
 		for i, raw := range b.Txs {
 			tx, err := contract.Parse(raw)
 			if err != nil {
@@ -73,9 +74,7 @@ func (r *recorder) follow(ctx context.Context) error {
 			case *contract.SegmentRecorded:
 				receipts = append(receipts, r.receipt(tx.Tx.Device, body, at)...)
 			case *contract.VerdictChanged:
-				if err := r.deliver(body, at); err != nil {
-					return err
-				}
+				verdicts = append(verdicts, verdict{body, at})
 			case *contract.OperatorAction:
 				if body.Action != contract.ActionRelearn {
 					r.silence[tx.Tx.Device] = body.Until
@@ -85,6 +84,43 @@ func (r *recorder) follow(ctx context.Context) error {
 		if err := r.p.Store.AddReceipts(receipts); err != nil {
 			return fmt.Errorf("store: %w", err)
 		}
+		for _, v := range verdicts {
+			if err := r.deliver(v.body, v.at); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// verdict is a change of verdict and where it stands on the ledger.
+type verdict struct {
+	body *contract.VerdictChanged
+	at   ledger.Receipt
+}
+
+// rewind moves the cursor back to the first block that a crash may have kept
+// from being followed to its end: one whose segments lack a receipt, else the newest.
+func (r *recorder) rewind(ctx context.Context) error {
+	for n := range r.cursor {
+		b, err := r.p.Ledger.Block(ctx, n)
+		if err != nil {
+			return fmt.Errorf("ledger block %d: %w", n, err)
+		}
+		for i, raw := range b.Txs {
+			tx, err := contract.Parse(raw)
+			if err != nil {
+				return fmt.Errorf("ledger block %d, transaction %d: %w", n, i, err)
+			}
+			body, ok := tx.Tx.Body.(*contract.SegmentRecorded)
+			if ok && r.receipt(tx.Tx.Device, body, ledger.Receipt{}) != nil {
+				r.cursor = n
+				return nil
+			}
+		}
+	}
+	if r.cursor > 0 {
+		r.cursor--
 	}
 	return nil
 }
@@ -208,9 +244,13 @@ func describe(raw []byte) string {
 }
 
 // Resubmit hands the ledger what a crash kept from it: segments that are in
-// the store without a receipt, in order. What the ledger has already, it takes
-// as such. It is for a monitor that goes on live, after New.
+// the store without a receipt, in order. Before that it follows the blocks that
+// were not followed to their end: an alert may be sent twice then, none is lost.
+// It is for a monitor that goes on live, after New.
 func (m *Monitor) Resubmit(ctx context.Context) error {
+	if err := m.record.rewind(ctx); err != nil {
+		return err
+	}
 	if err := m.record.follow(ctx); err != nil {
 		return err
 	}

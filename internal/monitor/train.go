@@ -121,6 +121,9 @@ func collect(ctx context.Context, rows *store.Store, learners map[zone.MAC]*lear
 	if len(learners) > 1 {
 		only = zone.MAC{}
 	}
+	if from = max(from, rows.First()); from > to {
+		return nil // retention has removed it all
+	}
 	for s, err := range rows.Rows(ctx, from, to, only) {
 		if err != nil {
 			return fmt.Errorf("learning snapshots: %w", err)
@@ -149,24 +152,44 @@ func (m *Monitor) FinishLearning(ctx context.Context, progress func(done, total 
 	if len(ready) == 0 {
 		return nil
 	}
+	known := m.knownModels()
+	done := 0
+	for some := range slices.Chunk(ready, trainTogether) {
+		err := m.trainAll(ctx, some, known, func(n, _ int) {
+			if progress != nil {
+				progress(done+n, len(ready))
+			}
+		})
+		if err != nil {
+			return err
+		}
+		done += len(some)
+	}
+	return m.record.commit(ctx)
+}
+
+// trainTogether bounds the devices whose snapshots are in memory at a time.
+const trainTogether = 16
+
+// trainAll learns some devices at once and accepts their models in order.
+func (m *Monitor) trainAll(ctx context.Context, some []*device, known map[zone.MAC][]*detect.Model, progress func(done, total int)) error {
 	learners := map[zone.MAC]*learner{}
-	for _, d := range ready {
+	for _, d := range some {
 		learners[d.mac] = newLearner(d)
 	}
 	if err := collect(ctx, m.p.Store, learners); err != nil {
 		return err
 	}
-	known := m.knownModels()
-	results := make([]trained, len(ready))
-	m.inParallel(len(ready), func(i int) {
-		results[i] = learners[ready[i].mac].train(ctx, ready[i].mac, m.o.Detect, known[ready[i].mac])
+	results := make([]trained, len(some))
+	m.inParallel(len(some), func(i int) {
+		results[i] = learners[some[i].mac].train(ctx, some[i].mac, m.o.Detect, known[some[i].mac])
 	}, progress)
 	for _, r := range results {
 		if err := m.accept(ctx, r); err != nil {
 			return err
 		}
 	}
-	return m.record.commit(ctx)
+	return nil
 }
 
 // inParallel runs job 0 to n-1 on the monitor's workers.
@@ -222,22 +245,21 @@ func (m *Monitor) takeTrained(ctx context.Context) error {
 }
 
 // accept keeps a learned model and lets its device be watched. The file is
-// durable before the ledger names it. A device whose data cannot be learned
-// from stays in learning, and the log says why.
+// durable before the ledger names it. Live, a device whose snapshots cannot be
+// learned from learns anew, and the log says why.
 func (m *Monitor) accept(ctx context.Context, r trained) error {
 	d := m.devices[r.mac]
 	d.training = false
 	if r.err != nil {
-		if ctx.Err() != nil {
+		if errors.Is(r.err, context.Canceled) {
 			return ctx.Err()
 		}
-		var few *detect.TooFewError
-		if errors.As(r.err, &few) {
-			m.o.Log.Warn("device still learning", "mac", r.mac, "error", r.err)
-			d.learnFrom, d.learning = d.learnedTo+1, 0
-			return nil
+		if m.o.Background == nil {
+			return r.err
 		}
-		return r.err
+		m.o.Log.Warn("device has to learn anew", "mac", r.mac, "error", r.err)
+		d.learnFrom, d.learning = d.learnedTo+1, 0
+		return nil
 	}
 	model := r.model
 	file, err := model.MarshalBinary()
@@ -252,7 +274,7 @@ func (m *Monitor) accept(ctx context.Context, r trained) error {
 	body := &contract.ModelAccepted{Digest: digest, Features: from.Definition, First: from.First, Last: from.Last,
 		Rows: uint64(r.seen), From: from.From, To: from.To, Threshold: model.Threshold, Rule: string(model.Fit.Options.Rule),
 		Window: uint32(model.Window), Span: model.Span}
-	if err := m.record.submit(ctx, d, m.newest, body); err != nil {
+	if err := m.record.submit(ctx, d, max(m.newest, from.To), body); err != nil {
 		return err
 	}
 	m.install(d, model, digest)

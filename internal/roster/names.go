@@ -122,7 +122,7 @@ func CheckName(n string) error {
 		return fmt.Errorf("the name %q is not UTF-8", n)
 	}
 	for _, r := range n {
-		if !unicode.IsPrint(r) {
+		if !unicode.IsPrint(r) || r == utf8.RuneError {
 			return fmt.Errorf("the name %q holds a character that cannot be printed", n)
 		}
 	}

@@ -57,6 +57,10 @@ func (r *Roster) Name(m zone.MAC) string {
 // IsGateway reports a router of the zone.
 func (r *Roster) IsGateway(m zone.MAC) bool { return r.gateways[m] }
 
+// Leases reports a sender whose DHCP answers are believed: a gateway, or
+// anybody while no gateway is known.
+func (r *Roster) Leases(m zone.MAC) bool { return r.gateways[m] || len(r.gateways) == 0 }
+
 // IsDevice reports whether p's sender is a device of the zone.
 func (r *Roster) IsDevice(p *packet.Packet) bool {
 	m := p.SrcMAC
