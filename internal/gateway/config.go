@@ -172,7 +172,8 @@ func (c Config) Validate() error {
 		{"ledger.block_txs", c.Ledger.BlockTxs}, {"tables.hosts", c.Tables.Hosts}, {"tables.channels", c.Tables.Channels},
 		{"tables.sockets", c.Tables.Sockets}, {"workers", c.Workers}, {"batch", c.Batch}, {"detector.window", c.Detector.Window},
 	} {
-		bad(n.value < 0 || n.value > maxCount, "%s is %d: want 1 to %d, or leave it out", n.key, n.value, maxCount)
+		bad(n.value < 0, "%s is %d: want 1 or more, or leave it out", n.key, n.value)
+		bad(n.value > maxCount, "%s is %d: want at most %d", n.key, n.value, maxCount)
 	}
 	bad(c.Learn.Snapshots > 0 && c.Learn.Snapshots < monitor.MinSnapshots, "learn.snapshots is %d: want %d or more", c.Learn.Snapshots, monitor.MinSnapshots)
 	bad(c.Devices.Max > maxDevices, "devices.max is %d: want at most %d", c.Devices.Max, maxDevices)

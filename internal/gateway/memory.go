@@ -7,7 +7,7 @@ import "bellwether/internal/feature"
 // collected, encoded and compressed about 80 MB, and garbage comes on top.
 const (
 	bytesPerDevice = 512 << 10
-	bytesBeside    = 192 << 20
+	bytesBeside    = 224 << 20
 )
 
 // defaultMaxDevices is what Devices.Max stands for when it is left out.

@@ -9,61 +9,72 @@ import (
 	"time"
 
 	"bellwether/internal/capture"
-	"bellwether/internal/feature"
+	"bellwether/internal/gateway"
 	"bellwether/internal/packet"
 	"bellwether/internal/simulate"
 	"bellwether/internal/zone"
 )
 
+// smallBounds is a configuration with small bounds.
+const smallBounds = `tables: {hosts: 2048, channels: 4096, sockets: 8192}
+devices: {max: 64}
+`
+
 // floodPackets is how many made-up packets a flood has.
 const floodPackets = 300_000
 
-// beside bounds what the program may need beside its tables: a segment being
-// encoded, the models, the ledger's state, and what the garbage collector has
-// not collected yet.
-const beside = 192 << 20
-
-// flooded floods the learned zone from a device with made-up addresses, and
-// from stations that are made up altogether.
+// flooded floods the learned zone from stations that are made up, and from a
+// device with made-up addresses, with the default bounds and with small ones.
 func (b *bench) flooded(o *outcome) error {
-	bound := 2*feature.Limits{}.Bytes() + beside
 	o.goal = "memory stays within the configured bound"
 	if err := b.learnZone(); err != nil {
 		return err
 	}
 	targets, err := b.targets()
-	if err != nil || len(targets) == 0 {
+	if err != nil {
+		return err
+	}
+	small := filepath.Join(b.dir, "small.yaml")
+	if err := os.WriteFile(small, []byte(smallBounds), 0o600); err != nil {
+		return err
+	}
+	tight, err := gateway.ReadConfig(small)
+	if err != nil {
 		return err
 	}
 	d := targets[0]
 	start := d.moments[len(d.moments)-1].Add(time.Hour)
-	for _, f := range []struct {
-		what  string
-		write func(path string) error
-	}{
-		{"made-up stations and addresses", func(path string) error { return madeUp(path, start, d.router) }},
-		{"a learned device with made-up addresses", func(path string) error {
-			flood := simulate.Overlay{MAC: d.mac, IP: d.ip, GatewayMAC: d.router, Kind: simulate.SpoofedFlood, Start: start,
-				Duration: 60 * time.Second, Rate: floodPackets / 60}
-			return spoofed(path, flood)
-		}},
-	} {
-		path := filepath.Join(b.dir, "flood.pcap")
-		if err := f.write(path); err != nil {
-			return err
-		}
-		state, err := b.copyState(b.state)
-		if err != nil {
-			return err
-		}
-		r, ran, err := b.replay(state, "--watch", path)
-		if err != nil {
-			return err
-		}
-		o.need(ran.rss <= bound, "%s, %d packets: %d MB at most, the bound is %d MB (tables of %d MB at most, twice for the garbage collector, and %d MB beside them); %d devices",
-			f.what, r.Packets, ran.rss>>20, bound>>20, feature.Limits{}.Bytes()>>20, beside>>20, len(r.Devices))
-		o.need(len(r.Devices) <= 512, "%d devices are kept", len(r.Devices))
+	path := filepath.Join(b.dir, "flood.pcap")
+	if err := madeUp(path, start, d.router); err != nil {
+		return err
 	}
+	if err := b.flood(o, "made-up stations and addresses", path, gateway.Config{}); err != nil {
+		return err
+	}
+	flood := simulate.Overlay{MAC: d.mac, IP: d.ip, GatewayMAC: d.router, Kind: simulate.SpoofedFlood, Start: start,
+		Duration: 60 * time.Second, Rate: floodPackets / 60}
+	if err := spoofed(path, flood); err != nil {
+		return err
+	}
+	if err := b.flood(o, "a learned device with made-up addresses", path, gateway.Config{}); err != nil {
+		return err
+	}
+	return b.flood(o, "the same with small tables", path, tight, "--config", small)
+}
+
+// flood watches a flood with what was learned and holds the memory against the
+// configuration's bound.
+func (b *bench) flood(o *outcome, what, path string, c gateway.Config, flags ...string) error {
+	state, err := b.copyState(b.state)
+	if err != nil {
+		return err
+	}
+	r, ran, err := b.replay(state, append([]string{"--watch", path}, flags...)...)
+	if err != nil {
+		return err
+	}
+	bound := c.MemoryBound()
+	o.need(ran.rss <= bound && len(r.Devices) <= 512, "%s, %d packets: %d MB at most, the configuration's bound is %d MB; %d devices", what, r.Packets, ran.rss>>20, bound>>20, len(r.Devices))
 	return nil
 }
 

@@ -31,8 +31,8 @@ type deviceReport struct {
 	Threshold        *float64
 	Watched          uint64 `json:"watched_snapshots"`
 	Alerts           []struct {
-		ID, Start, Reason string
-		End               *string
+		ID, Start, Reason, Kind string
+		End                     *string
 	}
 }
 

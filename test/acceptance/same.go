@@ -63,13 +63,18 @@ func (b *bench) sameAgain(o *outcome) error {
 	if err != nil {
 		return err
 	}
+	segments, err := filepath.Glob(filepath.Join(b.state, "store", "*.parquet"))
+	if err != nil {
+		return err
+	}
+	segment := func(share float64) string { return fmt.Sprintf("segment=%d ", int(share*float64(len(segments)))) }
 	for _, c := range []struct {
 		what  string
 		flags []string
-		stops []string // stages after whose beginning it is interrupted
+		stops []string // what its log says when it is interrupted
 	}{
 		{"--batch 7 --workers 3", []string{"--batch", "7", "--workers", "3"}, nil},
-		{"--workers 1, interrupted three times", []string{"--batch", "64", "--workers", "1"}, []string{"segment=3 ", "segment=20 ", "segment=35 "}},
+		{"--workers 1, interrupted four times", []string{"--batch", "64", "--workers", "1"}, []string{segment(0.1), "device learned", segment(0.5), segment(0.9)}},
 	} {
 		state, err := b.keyed(b.state)
 		if err != nil {
