@@ -9,8 +9,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
-	"syscall"
+	"time"
 )
 
 // report is the part of a replay's report that is looked at here.
@@ -69,16 +71,44 @@ func (b *bench) program(args ...string) (*ran, error) {
 	cmd := exec.Command(b.binary, args...)
 	var r ran
 	cmd.Stdout, cmd.Stderr = &r.out, &r.err
-	err := cmd.Run()
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		r.watchMemory(cmd.Process.Pid, stop)
+	}()
+	err := cmd.Wait()
+	close(stop)
+	<-stopped
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		return nil, err
 	}
 	r.code = cmd.ProcessState.ExitCode()
-	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
-		r.rss = int64(usage.Maxrss) << 10
-	}
 	return &r, nil
+}
+
+var peak = regexp.MustCompile(`VmHWM:\s+(\d+) kB`)
+
+// watchMemory reads the process's peak of resident memory until stop is closed.
+// What getrusage gives is no less than what this process had when it forked.
+func (r *ran) watchMemory(pid int, stop <-chan struct{}) {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+		if m := peak.FindSubmatch(status); m != nil {
+			kB, _ := strconv.ParseInt(string(m[1]), 10, 64)
+			r.rss = max(r.rss, kB<<10)
+		}
+		select {
+		case <-stop:
+			return
+		case <-tick.C:
+		}
+	}
 }
 
 // must runs the program and wants it to succeed.
