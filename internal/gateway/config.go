@@ -150,10 +150,25 @@ func ReadConfig(path string) (Config, error) {
 // ParseConfig reads and checks a configuration.
 func ParseConfig(b []byte) (Config, error) {
 	var c Config
-	if err := yaml.UnmarshalWithOptions(b, &c, yaml.DisallowUnknownField()); err != nil {
-		return Config{}, errors.New(yaml.FormatError(err, false, true))
+	if err := unmarshal(b, &c); err != nil {
+		return Config{}, err
 	}
 	return c, c.Validate()
+}
+
+// unmarshal decodes YAML. The library gives up with a panic on some malformed
+// nodes (a list that is only a tag, for one), which is an error of
+// the text like any other.
+func unmarshal(b []byte, c *Config) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("not readable as YAML (%v); compare it with `bellwether config example`", r)
+		}
+	}()
+	if err := yaml.UnmarshalWithOptions(b, c, yaml.DisallowUnknownField()); err != nil {
+		return errors.New(yaml.FormatError(err, false, true))
+	}
+	return nil
 }
 
 // Validate reports everything that is wrong with a configuration.

@@ -51,6 +51,13 @@ func TestConfigErrors(t *testing.T) {
 	}
 }
 
+func TestConfigThatTheLibraryPanicsOn(t *testing.T) {
+	_, err := ParseConfig([]byte("subnets: !!seq\n"))
+	if err == nil || !strings.Contains(err.Error(), "not readable as YAML") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestConfigPathsAreRelativeToIt(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "b.yaml")
 	if err := os.WriteFile(path, []byte("state: here\nalerts: {file: /abs/eve.json}\n"), 0o644); err != nil {
@@ -65,6 +72,7 @@ func TestConfigPathsAreRelativeToIt(t *testing.T) {
 func FuzzParseConfig(f *testing.F) {
 	f.Add([]byte(ExampleConfig))
 	f.Add([]byte("subnets: [10.0.0.0/8]\ngateways: [00:00:5e:00:53:01]\ndevices: {listed: [02:00:00:00:00:01]}\n"))
+	f.Add([]byte("subnets: !!seq\n"))
 	f.Add([]byte("detector: {rule: conformal, alpha: 0.01, seed: 7}\nstore: {max_bytes: 512MiB, max_age: 1h}\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		c, err := ParseConfig(b)
