@@ -29,6 +29,7 @@ const floors = `
 
 	# What is normal for a device, and where observations are kept.
 	nn, zone < detect;
+	zone < baseline;
 	journal, zone < store;
 
 	# A driver of the ledger, and the suite that every driver passes.
