@@ -123,6 +123,15 @@ func (a *assault) login(at zone.Time, to netip.Addr, port uint16, rtt time.Durat
 
 func (a *assault) word() []byte { return append(a.r.letters(nil, a.r.between(4, 8)), '\r', '\n') }
 
+// anywhere draws an address that may be on the Internet.
+func (a *assault) anywhere() netip.Addr {
+	for {
+		if ip := a.r.addr4(); isPublic(ip.As4()) {
+			return ip
+		}
+	}
+}
+
 // isPublic says whether an address may be on the Internet at all, by the list
 // that both families' scanners share.
 func isPublic(ip [4]byte) bool {

@@ -5,6 +5,8 @@ import (
 	"iter"
 	"math"
 	"net/netip"
+	"slices"
+	"strings"
 	"time"
 
 	"bellwether/internal/zone"
@@ -28,9 +30,16 @@ const (
 	BashliteTCP   = "bashlite-tcp"
 	BashliteCombo = "bashlite-combo"
 
-	SlowScan      = "slow-scan"
-	Beacon        = "beacon"
-	Exfiltration  = "exfiltration"
+	HajimeScan = "hajime-scan"
+	HNSScan    = "hns-scan"
+
+	TelnetScan        = "telnet-scan"
+	SlowScan          = "slow-scan"
+	Beacon            = "beacon"
+	Exfiltration      = "exfiltration"
+	QuietExfiltration = "quiet-exfiltration"
+	Mimicry           = "mimicry"
+
 	ARPScan       = "arp-scan"
 	ARPSpoof      = "arp-spoof"
 	SpoofedFlood  = "spoofed-flood"
@@ -39,46 +48,52 @@ const (
 
 // Kind describes one kind of attack.
 type Kind struct {
-	Name  string
-	About string  // one line
-	Rate  float64 // strikes per second where an Overlay gives none
-	start func(*assault) habit
+	Name   string
+	About  string        // one line
+	Source string        // where its shape was published
+	Rate   float64       // strikes per second where an Overlay gives none
+	Lasts  time.Duration // how long it has to last to be worth trying
+	Quiet  bool          // it tries to stay below what attracts attention
+	start  func(*assault) habit
 }
+
+// brief is how long a loud attack has to last.
+const brief = 10 * time.Second
 
 // Kinds lists the attacks, by family.
 func Kinds() []Kind {
-	return []Kind{
-		{MiraiScan, "Telnet SYNs to random public addresses, in bursts once a second", 160, (*assault).miraiScan},
-		{MiraiSYN, "SYN flood of one victim, random ports", 1000, (*assault).miraiSYN},
-		{MiraiACK, "ACK flood with 512 random bytes, random ports", 1000, (*assault).miraiACK},
-		{MiraiUDP, "UDP flood with 512 random bytes, random ports", 1000, (*assault).miraiUDP},
-		{MiraiUDPPlain, "UDP flood with 512 random bytes over one socket", 1500, (*assault).miraiUDPPlain},
-		{MiraiGREIP, "GRE flood: UDP packets between random addresses in IP in GRE", 1000, (*assault).miraiGREIP},
-		{MiraiDNS, "DNS water torture: look-ups of random names of one domain", 200, (*assault).miraiDNS},
-		{MiraiVSE, "Valve source engine query flood on port 27015", 800, (*assault).miraiVSE},
-		{MiraiHTTP, "HTTP GET flood over many connections", 30, (*assault).miraiHTTP},
-		{BashliteScan, "Telnet connections to random public addresses", 20, (*assault).bashliteScan},
-		{BashliteJunk, "TCP connections to one port, 1024 random bytes each", 40, (*assault).bashliteJunk},
-		{BashliteUDP, "UDP flood of one port with random capital letters", 1000, (*assault).bashliteUDP},
-		{BashliteTCP, "TCP flood of one port with all flags set", 1000, (*assault).bashliteTCP},
-		{BashliteCombo, "junk to one port, and connections that are left open", 60, (*assault).bashliteCombo},
-		{SlowScan, "one Telnet SYN a minute to a random public address", 1.0 / 60, (*assault).slowScan},
-		{Beacon, "a look whether there are orders, once a minute", 1.0 / 60, (*assault).beacon},
-		{Exfiltration, "one long upload over TLS to a server never seen before", 150, (*assault).exfiltration},
-		{ARPScan, "ARP requests for every address of the local network", 50, (*assault).arpScan},
-		{ARPSpoof, "ARP replies that claim the gateway's address", 1, (*assault).arpSpoof},
-		{SpoofedFlood, "SYN flood from random source addresses", 1000, (*assault).spoofedFlood},
-		{AddressMisuse, "another station sends with the device's IP address", 40, (*assault).addressMisuse},
-	}
+	return slices.Concat(miraiKinds(), bashliteKinds(), wormKinds(), quietKinds(), localKinds())
 }
 
-func findKind(name string) (Kind, error) {
+// family gives kinds their common source and, where they have none of their
+// own, their duration.
+func family(source string, lasts time.Duration, kinds ...Kind) []Kind {
+	for i := range kinds {
+		kinds[i].Source = source
+		if kinds[i].Lasts == 0 {
+			kinds[i].Lasts = lasts
+		}
+	}
+	return kinds
+}
+
+// KindNames lists the names of Kinds, in their order.
+func KindNames() []string {
+	var names []string
+	for _, k := range Kinds() {
+		names = append(names, k.Name)
+	}
+	return names
+}
+
+// FindKind gives the kind of attack with a name. The error lists all names.
+func FindKind(name string) (Kind, error) {
 	for _, k := range Kinds() {
 		if k.Name == name {
 			return k, nil
 		}
 	}
-	return Kind{}, fmt.Errorf("there is no attack of the kind %q: take one of simulate.Kinds, such as %s", name, MiraiScan)
+	return Kind{}, fmt.Errorf("there is no attack of the kind %q: there are %s", name, strings.Join(KindNames(), ", "))
 }
 
 // Overlay is one attack by one device, to be merged into other traffic.
@@ -97,12 +112,22 @@ type Overlay struct {
 	// own: a documentation address, Mirai's public resolvers, the first
 	// address of the device's /24. Scans have no target.
 	Target netip.Addr
-	Seed   uint64
+	// Usual is what the device sends on an ordinary day, packet after packet,
+	// for Mimicry and QuietExfiltration, which go by it instead of by Rate.
+	// Without it they imitate a device that sends 120 bytes each second.
+	Usual []Sending
+	Seed  uint64
+}
+
+// Sending is one packet that a device sends.
+type Sending struct {
+	Wait time.Duration // since the one before
+	Size int           // bytes of payload above TCP or UDP
 }
 
 // Check says what is wrong with an overlay.
 func (o Overlay) Check() error {
-	_, err := findKind(o.Kind)
+	_, err := FindKind(o.Kind)
 	switch {
 	case err != nil:
 		return err
@@ -114,11 +139,15 @@ func (o Overlay) Check() error {
 		return fmt.Errorf("attack %s: its duration %v is not positive", o.Kind, o.Duration)
 	case o.Start > math.MaxInt64-zone.Time(o.Duration)-zone.Time(24*time.Hour):
 		return fmt.Errorf("attack %s: it would end after the year 2262", o.Kind)
+	case slices.ContainsFunc(o.Usual, Sending.impossible):
+		return fmt.Errorf("attack %s: what is usual has a packet with a negative size or wait, or of more than %d bytes", o.Kind, math.MaxUint16)
 	case !(o.Rate == 0 || o.Rate >= 1e-4 && o.Rate <= 1e6):
 		return fmt.Errorf("attack %s: its rate %v per second is not 0 nor from 0.0001 to 1000000", o.Kind, o.Rate)
 	}
 	return nil
 }
+
+func (s Sending) impossible() bool { return s.Wait < 0 || s.Size < 0 || s.Size > math.MaxUint16 }
 
 // Frames gives the attack's frames in the order of time: what the device sends,
 // and plausible answers to some of it. It panics where Check returns an error.
@@ -136,7 +165,7 @@ func (o Overlay) Frames() iter.Seq[*Frame] {
 
 // begin puts the attack into an engine. The overlay has to pass Check.
 func (o Overlay) begin(e *engine) {
-	kind, err := findKind(o.Kind)
+	kind, err := FindKind(o.Kind)
 	if err != nil {
 		panic("simulate: " + err.Error())
 	}

@@ -1,7 +1,6 @@
 package simulate
 
 import (
-	"net/netip"
 	"time"
 
 	"bellwether/internal/zone"
@@ -16,15 +15,22 @@ import (
 // another here.
 const bashlitePort = 8080
 
+func bashliteKinds() []Kind {
+	return family("client.c of BASHLITE as published in 2014 and 2015; Meidan et al., N-BaIoT, IEEE Pervasive Computing 17(3), 2018, table 2", brief,
+		Kind{Name: BashliteScan, About: "Telnet connections to random public addresses", Rate: 20, start: (*assault).bashliteScan},
+		Kind{Name: BashliteJunk, About: "TCP connections to one port, 1024 random bytes each", Rate: 40, start: (*assault).bashliteJunk},
+		Kind{Name: BashliteUDP, About: "UDP flood of one port with random capital letters", Rate: 1000, start: (*assault).bashliteUDP},
+		Kind{Name: BashliteTCP, About: "TCP flood of one port with all flags set", Rate: 1000, start: (*assault).bashliteTCP},
+		Kind{Name: BashliteCombo, About: "junk to one port, and connections that are left open", Rate: 60, start: (*assault).bashliteCombo},
+	)
+}
+
 // bashliteScan: ordinary sockets that connect to port 23 of random public
 // addresses. The operating system repeats a SYN that nobody answers after one
 // second and after three.
 func (a *assault) bashliteScan() habit {
 	return a.paced(func(now zone.Time) {
-		to := a.r.addr4()
-		for !isPublic(to.As4()) {
-			to = a.r.addr4()
-		}
+		to := a.anywhere()
 		luck := a.r.float()
 		rtt := a.r.span(30*time.Millisecond, 260*time.Millisecond)
 		if luck < 0.006 {
@@ -38,13 +44,14 @@ func (a *assault) bashliteScan() habit {
 			t.flag(false, rst|ack)
 			return
 		}
-		a.retry(&t)
+		a.retry(&t, 0, time.Second, 2*time.Second)
 	})
 }
 
-// retry sends a SYN three times, every time with the same sequence number.
-func (a *assault) retry(t *talk) {
-	for _, wait := range []time.Duration{0, time.Second, 2 * time.Second} {
+// retry sends a SYN after each of the waits, every time with the same sequence
+// number.
+func (a *assault) retry(t *talk, waits ...time.Duration) {
+	for _, wait := range waits {
 		again := *t.f
 		t.f = &again
 		t.f.near.id++
@@ -103,17 +110,5 @@ func (a *assault) bashliteCombo() habit {
 		}
 		t.tell(true, 1024, opaque, nil)
 		t.flag(false, rst|ack)
-	})
-}
-
-// spoofedFlood: a SYN flood whose source addresses are random, as Mirai sends it
-// when its master gives the source 255.255.255.255.
-func (a *assault) spoofedFlood() habit {
-	return a.synFlood(func() netip.Addr {
-		ip := a.r.addr4()
-		for !isPublic(ip.As4()) {
-			ip = a.r.addr4()
-		}
-		return ip
 	})
 }

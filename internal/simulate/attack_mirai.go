@@ -15,6 +15,21 @@ import (
 // the publication of 30 September 2016. Numbers that a bot master may choose
 // have the values that the source takes when he does not.
 
+func miraiKinds() []Kind {
+	return family("Antonakakis et al., Understanding the Mirai Botnet, USENIX Security 2017; bot/scanner.c and bot/attack_*.c as published on 30 September 2016", brief,
+		Kind{Name: MiraiScan, About: "Telnet SYNs to random public addresses, in bursts once a second", Rate: 160, start: (*assault).miraiScan},
+		Kind{Name: MiraiSYN, About: "SYN flood of one victim, random ports", Rate: 1000, start: (*assault).miraiSYN},
+		Kind{Name: MiraiACK, About: "ACK flood with 512 random bytes, random ports", Rate: 1000, start: (*assault).miraiACK},
+		Kind{Name: MiraiUDP, About: "UDP flood with 512 random bytes, random ports", Rate: 1000, start: (*assault).miraiUDP},
+		Kind{Name: MiraiUDPPlain, About: "UDP flood with 512 random bytes over one socket", Rate: 1500, start: (*assault).miraiUDPPlain},
+		Kind{Name: MiraiGREIP, About: "GRE flood: UDP packets between random addresses in IP in GRE", Rate: 1000, start: (*assault).miraiGREIP},
+		Kind{Name: MiraiDNS, About: "DNS water torture: look-ups of random names of one domain", Rate: 200, start: (*assault).miraiDNS},
+		Kind{Name: MiraiVSE, About: "Valve source engine query flood on port 27015", Rate: 800, start: (*assault).miraiVSE},
+		Kind{Name: MiraiHTTP, About: "HTTP GET flood over many connections", Rate: 30, start: (*assault).miraiHTTP},
+		Kind{Name: SpoofedFlood, About: "SYN flood from random source addresses", Rate: 1000, start: (*assault).spoofedFlood},
+	)
+}
+
 // miraiScan: from one raw socket with a source port (of at least 1024) and a
 // window chosen once, 160 SYNs whenever the second changes; every tenth to port
 // 2323, the others to 23; no TCP options; the sequence number is the
@@ -70,6 +85,10 @@ func (a *assault) synFlood(source func() netip.Addr) habit {
 		a.shoot(now, f, syn, 0, nil)
 	})
 }
+
+// spoofedFlood: a SYN flood whose source addresses are random, as the master
+// asks for it by the source 255.255.255.255.
+func (a *assault) spoofedFlood() habit { return a.synFlood(a.anywhere) }
 
 // miraiACK: random ports, sequence and acknowledgement numbers, one window, 512
 // random bytes.

@@ -1,23 +1,41 @@
 package simulate
 
 import (
-	"net/netip"
 	"time"
 
-	"bellwether/internal/packet"
 	"bellwether/internal/zone"
 )
+
+func quietKinds() []Kind {
+	const own = "no family's: made to stay below thresholds on rates"
+	quiet := func(k Kind) Kind { k.Quiet = true; return k }
+	return family(own, 15*time.Minute,
+		quiet(Kind{Name: TelnetScan, About: "three Telnet SYNs a second to random public addresses", Rate: 3, Lasts: 2 * time.Minute, start: (*assault).telnetScan}),
+		quiet(Kind{Name: SlowScan, About: "one Telnet host a minute, at a random public address", Rate: 1.0 / 60, start: (*assault).slowScan}),
+		quiet(Kind{Name: Beacon, About: "a look whether there are orders, once a minute", Rate: 1.0 / 60, start: (*assault).beacon}),
+		Kind{Name: Exfiltration, About: "one long upload over TLS to a server never seen before", Rate: 150, Lasts: brief, start: (*assault).exfiltration},
+		quiet(Kind{Name: QuietExfiltration, About: "the same upload, with no more bytes a second than the device usually sends", Rate: 0.1, start: (*assault).quietExfiltration}),
+		quiet(Kind{Name: Mimicry, About: "packets of the device's own sizes at its own pace to a server never seen before", Rate: 1, start: (*assault).mimicry}),
+	)
+}
+
+// telnetScan: SYNs to port 23 at an even, low pace, from a raw socket as
+// miraiScan has it.
+func (a *assault) telnetScan() habit {
+	port, window := uint16(a.r.between(1024, 65535)), a.r.uint16()
+	return a.paced(func(now zone.Time) {
+		f := a.single(protoTCP, a.anywhere(), 23)
+		f.near.port, f.near.window = port, window
+		a.probe(now, f)
+	})
+}
 
 // slowScan: what miraiScan does, one host a minute from ordinary sockets, to stay
 // below every threshold on rates.
 func (a *assault) slowScan() habit {
 	return a.paced(func(now zone.Time) {
-		to := a.r.addr4()
-		for !isPublic(to.As4()) {
-			to = a.r.addr4()
-		}
-		t := a.connection(now, to, 23, 0)
-		a.retry(&t)
+		t := a.connection(now, a.anywhere(), 23, 0)
+		a.retry(&t, 0, time.Second, 2*time.Second)
 	})
 }
 
@@ -63,63 +81,51 @@ func (a *assault) exfiltration() habit {
 	})
 }
 
-// local is the address on the device's network that an ARP attack is about.
-func (a *assault) local() netip.Addr {
-	if a.Target.IsValid() {
-		return a.Target
+// quietExfiltration: the bytes a second are those that the device usually
+// sends, all of them in full segments.
+func (a *assault) quietExfiltration() habit {
+	if bytes, took := total(a.Usual); bytes > 0 && took > 0 {
+		a.Rate = min(max(float64(bytes)/segmentBytes/took.Seconds(), 1.0/600), 1000)
 	}
-	ip := a.IP.As4()
-	ip[3] = 1
-	return netip.AddrFrom4(ip)
+	return a.exfiltration()
 }
 
-func (a *assault) arp(at zone.Time, to zone.MAC, body []byte) {
-	f := a.e.once()
-	f.device, f.attack, f.ether = a.MAC, a.Kind, packet.EtherTypeARP
-	f.near.mac, f.far.mac = a.MAC, to
-	a.e.packet(at, segment{flow: f, up: true, body: body, last: true})
-}
-
-// arpScan: requests for one address after the other, round and round. Those who
-// are there answer only in the traffic that this one is laid over.
-func (a *assault) arpScan() habit {
-	ip := a.IP.As4()
-	own := ip[3]
-	ip[3] = 0
-	return a.paced(func(now zone.Time) {
-		ip[3] = ip[3]%254 + 1
-		if ip[3] == own {
-			ip[3] = ip[3]%254 + 1
-		}
-		a.arp(now, broadcast(), arpBody(arpRequest, a.MAC, a.IP, zone.MAC{}, netip.AddrFrom4(ip)))
-	})
-}
-
-// arpSpoof: unasked replies to everybody that the gateway's address is at the
-// device.
-func (a *assault) arpSpoof() habit {
-	claimed := a.local()
-	return a.paced(func(now zone.Time) {
-		a.arp(now, broadcast(), arpBody(arpReply, a.MAC, claimed, broadcast(), claimed))
-	})
-}
-
-// addressMisuse: a station that is not the device sends small UDP packets to the
-// victim from the device's IP address. Only the source MAC tells. The frames'
-// Device is the one whose address is misused.
-func (a *assault) addressMisuse() habit {
-	intruder := documentationMAC(0xee)
-	if intruder == a.MAC {
-		intruder[5]++
+// total gives the payload of packets, and how long they take.
+func total(packets []Sending) (bytes int64, took time.Duration) {
+	for _, p := range packets {
+		bytes += int64(p.Size)
+		took += p.Wait
 	}
-	from := a.ephemeral()
-	return a.paced(func(now zone.Time) {
-		f := a.single(protoUDP, a.victim(), 4444)
-		f.near.mac, f.near.port = intruder, from
-		answered := a.r.chance(0.5)
-		a.e.packet(now, segment{flow: f, up: true, size: a.r.between(60, 400), last: !answered})
-		if answered {
-			a.e.packet(now.Add(a.r.span(20*time.Millisecond, 40*time.Millisecond)), segment{flow: f, size: a.r.between(40, 900), last: true})
+	return bytes, took
+}
+
+// mimicry: one TLS connection on which packets go up that have the sizes and
+// the gaps of the device's usual ones, from any place in their order on.
+func (a *assault) mimicry() habit {
+	usual := a.Usual
+	if _, took := total(usual); took == 0 {
+		usual = []Sending{{time.Second, 120}}
+	}
+	var f *flow
+	const rtt = 40 * time.Millisecond
+	next := a.r.below(len(usual))
+	return func(now zone.Time) time.Duration {
+		if now >= a.end {
+			return -1
 		}
-	})
+		if f == nil {
+			t := a.connection(now, a.victim(), 443, rtt)
+			t.open()
+			t.secure("cloud.example", 2900)
+			f = t.f
+			return f.busy.Sub(now) + rtt
+		}
+		s := usual[next]
+		next = (next + 1) % len(usual)
+		a.e.packet(now, segment{flow: f, up: true, flags: ack, size: min(s.Size, segmentBytes), form: tls})
+		if s.Size > 0 {
+			a.e.packet(now.Add(a.r.about(rtt, 0.2)), segment{flow: f, flags: ack})
+		}
+		return max(usual[next].Wait, 50*time.Microsecond)
+	}
 }

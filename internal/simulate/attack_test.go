@@ -77,7 +77,7 @@ func TestKinds(t *testing.T) {
 			}
 		}
 	}
-	if len(seen) < 21 {
+	if len(seen) < 26 {
 		t.Errorf("%d kinds", len(seen))
 	}
 }
