@@ -71,7 +71,7 @@ func VerifyState(ctx context.Context, dir string, anchor ed25519.PublicKey, prog
 	for _, part := range []func() error{
 		func() error { return a.ledger(ctx, anchor, progress) },
 		func() error { return a.store(ctx, progress) },
-		a.key, a.models, a.alerts, a.runs, a.strangers,
+		a.key, a.models, a.alerts, a.leases, a.runs, a.strangers,
 	} {
 		if err := part(); err != nil {
 			return nil, err
@@ -243,6 +243,18 @@ func (a *auditor) alerts() error {
 	return nil
 }
 
+func (a *auditor) leases() error {
+	for rec, err := range journal.Scan(a.path(leaseFile), monitor.LeasesKind) {
+		if err == nil {
+			_, err = monitor.ParseLease(rec.Payload)
+		}
+		if err != nil {
+			a.found("leases: %v", err)
+		}
+	}
+	return nil
+}
+
 func (a *auditor) runs() error {
 	for _, err := range journal.Scan(a.path(runFile), runsKind) {
 		if err != nil {
@@ -255,7 +267,7 @@ func (a *auditor) runs() error {
 // belongs says what may be in a state directory and in its ledger.
 func belongs() map[string][]string {
 	return map[string][]string{
-		"":        {formatFile, lockFile, keyFile, ledgerDir, storeDir, modelDir, alertFile, runFile, socketFile},
+		"":        {formatFile, lockFile, keyFile, ledgerDir, storeDir, modelDir, alertFile, leaseFile, runFile, socketFile},
 		ledgerDir: {"blocks.log"},
 	}
 }

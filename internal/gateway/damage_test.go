@@ -52,6 +52,8 @@ func part(file string) string {
 	switch dir, name := filepath.Split(file); {
 	case file == alertFile:
 		return "alerts"
+	case file == leaseFile:
+		return "leases"
 	case file == runFile:
 		return "runs"
 	case dir == ledgerDir+"/":

@@ -89,7 +89,7 @@ func (t *telling) open(ctx context.Context) (err error) {
 	if t.state, err = OpenState(ctx, filepath.Join(t.Dir, "state"), o); err != nil {
 		return err
 	}
-	past, err := t.state.pastAt(ctx, t.state.Ledger.Height(), t.state.Store.Last())
+	past, err := t.state.past(ctx)
 	if err != nil {
 		return err
 	}
@@ -106,7 +106,7 @@ func (t *telling) open(ctx context.Context) (err error) {
 		ModelDir: t.state.path(modelDir), Workers: runtime.GOMAXPROCS(0),
 		Batch: 1, // the story is told packet by packet
 	}, monitor.Parts{
-		Roster: roster.New(who), Store: t.state.Store, Alerts: t.state.Alerts, Ledger: t.state.Ledger, Signer: t.state.Key,
+		Roster: roster.New(who), Store: t.state.Store, Alerts: t.state.Alerts, Leases: t.state.Leases, Ledger: t.state.Ledger, Signer: t.state.Key,
 		OnAlert: raiser(ctx, t.state, t.alert),
 	}, past)
 	return err

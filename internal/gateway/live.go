@@ -141,7 +141,7 @@ func (w *watching) begin(ctx context.Context, work *errgroup.Group) error {
 		return fmt.Errorf("interface %s: %w", w.Config.Interface, err)
 	}
 	w.index = iface.Index
-	past, err := w.state.pastAt(ctx, w.state.Ledger.Height(), w.state.Store.Last())
+	past, err := w.state.past(ctx)
 	if err != nil {
 		return err
 	}
@@ -167,7 +167,7 @@ func (w *watching) begin(ctx context.Context, work *errgroup.Group) error {
 		})
 	}
 	w.monitor, err = monitor.New(ctx, o, monitor.Parts{
-		Roster: roster.New(who), Store: w.state.Store, Alerts: w.state.Alerts, Ledger: w.state.Ledger, Signer: w.state.Key,
+		Roster: roster.New(who), Store: w.state.Store, Alerts: w.state.Alerts, Leases: w.state.Leases, Ledger: w.state.Ledger, Signer: w.state.Key,
 		OnAlert: raiser(context.WithoutCancel(ctx), w.state, w.Events.Alert),
 	}, past)
 	if err != nil {

@@ -126,8 +126,8 @@ func (r *replaying) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fresh := run{Inputs: inputs, Learn: r.Replay.Learn, Watch: r.Replay.Watch, Height: r.state.Ledger.Height(), Last: r.state.Store.Last()}
-	past, err := r.state.pastAt(ctx, fresh.Height, fresh.Last)
+	fresh := run{Inputs: inputs, Learn: r.Replay.Learn, Watch: r.Replay.Watch, Height: r.state.Ledger.Height(), Last: r.state.Store.Last(), Leases: r.state.Leases.Len()}
+	past, err := r.state.past(ctx)
 	if err != nil {
 		return err
 	}
@@ -135,7 +135,7 @@ func (r *replaying) begin(ctx context.Context) error {
 	if r.run, known, err = r.state.runs.find(fresh, relearning(past)); err != nil {
 		return err
 	}
-	if past, err = r.state.pastAt(ctx, r.run.Height, r.run.Last); err != nil {
+	if past, err = r.state.pastAt(ctx, r.run.Height, r.run.Last, r.run.Leases); err != nil {
 		return err
 	}
 	if err := r.checkSets(past); err != nil {
@@ -149,7 +149,7 @@ func (r *replaying) begin(ctx context.Context) error {
 	o := r.Config.monitorOptions()
 	o.ModelDir, o.Log = r.state.path(modelDir), r.Log
 	r.monitor, err = monitor.New(ctx, o, monitor.Parts{
-		Roster: r.roster, Store: r.state.Store, Alerts: r.state.Alerts,
+		Roster: r.roster, Store: r.state.Store, Alerts: r.state.Alerts, Leases: r.state.Leases,
 		Ledger: monitor.Resume(r.state.Ledger, r.run.Height), Signer: r.state.Key,
 		OnAlert: raiser(ctx, r.state, r.Events.Alert),
 	}, past)

@@ -23,6 +23,7 @@ type run struct {
 	Watch  []string   `json:"watch"`
 	Height uint64     `json:"height"`   // blocks before it
 	Last   zone.SeqID `json:"last_seq"` // snapshots before it
+	Leases int        `json:"leases"`   // leases before it
 	Done   bool       `json:"done"`     // this record says that it ended
 
 	// Where it ended, once it is done.

@@ -33,6 +33,7 @@ const (
 	storeDir   = "store"
 	modelDir   = "models"
 	alertFile  = "alerts.log"
+	leaseFile  = "leases.log"
 	runFile    = "runs.log"
 )
 
@@ -61,6 +62,7 @@ type State struct {
 	Ledger *embedded.Ledger
 	Store  *store.Store
 	Alerts *monitor.Alerts
+	Leases *monitor.Leases // nil when opened for reading only
 	Zone   contract.ZoneState
 	lock   *os.File
 	runs   *runs
@@ -169,13 +171,13 @@ func (s *State) open(ctx context.Context, o StateOptions) (err error) {
 		return err
 	}
 	if o.ReadOnly {
-		return nil
+		return nil // what looks unfinished may be a running gateway's
+	}
+	if s.Leases, err = monitor.OpenLeases(s.path(leaseFile)); err != nil {
+		return err
 	}
 	if s.runs, err = openRuns(s.path(runFile)); err != nil {
 		return err
-	}
-	if o.ReadOnly {
-		return nil // what looks unfinished may be a running gateway's
 	}
 	return errors.Join(removeTemporaries(s.Dir), removeTemporaries(s.path(modelDir)))
 }
@@ -237,42 +239,14 @@ func (s *State) createZone(ctx context.Context, id Identity) error {
 	return s.Ledger.Commit(ctx)
 }
 
-// worldAt is the contract's state after the first height blocks.
-func (s *State) worldAt(ctx context.Context, height uint64) (contract.State, error) {
-	world := contract.Memory{}
-	for n := range height {
-		b, err := s.Ledger.Block(ctx, n)
-		if err != nil {
-			return nil, fmt.Errorf("ledger block %d: %w", n, err)
-		}
-		for i, raw := range b.Txs {
-			if _, err := contract.Replay(world, raw); err != nil {
-				return nil, fmt.Errorf("ledger block %d, transaction %d: %w", n, i, err)
-			}
-		}
-	}
-	return world, nil
-}
-
-// pastAt is where a monitor goes on after the first height blocks and the
-// snapshots up to last.
-func (s *State) pastAt(ctx context.Context, height uint64, last zone.SeqID) (monitor.Past, error) {
-	world, err := s.worldAt(ctx, height)
-	if err != nil {
-		return monitor.Past{}, err
-	}
-	devices, err := contract.Devices(world)
-	if err != nil {
-		return monitor.Past{}, err
-	}
-	return monitor.Past{Zone: s.Zone.ID, LastSeq: last, Height: height, Devices: devices, Watched: s.runs.watched}, nil
-}
-
 // Close releases the state directory.
 func (s *State) Close() error {
 	var errs []error
 	if s.runs != nil {
 		errs = append(errs, s.runs.close())
+	}
+	if s.Leases != nil {
+		errs = append(errs, s.Leases.Close())
 	}
 	if s.Alerts != nil {
 		errs = append(errs, s.Alerts.Close())

@@ -56,7 +56,10 @@ func newBench(t testing.TB, o Options) *bench {
 	alerts, err := OpenAlerts(filepath.Join(dir, "alerts.log"))
 	b.must(err)
 	t.Cleanup(func() { alerts.Close() })
-	b.p = Parts{Roster: roster.New(roster.Options{Gateways: []zone.MAC{router}}), Store: s, Alerts: alerts,
+	leases, err := OpenLeases(filepath.Join(dir, "leases.log"))
+	b.must(err)
+	t.Cleanup(func() { leases.Close() })
+	b.p = Parts{Leases: leases, Roster: roster.New(roster.Options{Gateways: []zone.MAC{router}}), Store: s, Alerts: alerts,
 		Ledger: b.ledger, Signer: ledgertest.Master(),
 		OnAlert: func(a zone.Alert, _ ledger.Receipt) error { b.alerts = append(b.alerts, a); return nil }}
 	b.must(b.ledger.Submit(t.Context(), ledgertest.Genesis(t)))
@@ -79,7 +82,7 @@ func (b *bench) start(watched ...SeqRange) {
 	b.must(err)
 	genesis, err := contract.Parse(ledgertest.Genesis(b))
 	b.must(err)
-	b.m, err = New(b.Context(), b.o, b.p, Past{Zone: genesis.Tx.Zone, LastSeq: b.p.Store.Last(), Height: b.ledger.Height(), Devices: devices, Watched: watched})
+	b.m, err = New(b.Context(), b.o, b.p, Past{Zone: genesis.Tx.Zone, LastSeq: b.p.Store.Last(), Height: b.ledger.Height(), Devices: devices, Leases: b.p.Leases.First(b.p.Leases.Len()), Watched: watched})
 	b.must(err)
 }
 

@@ -8,8 +8,8 @@
 // send it back to learning. While it learns, nothing is judged. Afterwards a
 // snapshot is malicious when the autoencoder's error exceeds the device's
 // threshold, or when it carries a source address that the device never had;
-// the device is malicious when the window vote over its snapshots says so, or
-// at once for a source address.
+// the device is malicious when the window vote over its snapshots says so, at
+// once for a source address, or when one of novelty's counts exceeds its limit.
 //
 // Time is data here: it comes with the packets. The same packets give the same
 // snapshots, verdicts and transactions whatever the batch size, the number of
@@ -42,6 +42,7 @@ type Options struct {
 	Limits      feature.Limits
 	SegmentRows int           // snapshots that fill a segment of the store: 8,192
 	SegmentAge  time.Duration // and how long one may stay open, in packet time: 10 min
+	Without     []string      // reasons of alerts that are switched off: none
 	Quiet       time.Duration // without alarm until a malicious device is watched again: 5 min
 	Batch       int           // snapshots scored together: 512; no result depends on it
 	Workers     int           // goroutines that score and train: 1; no result depends on it
@@ -97,6 +98,7 @@ type Parts struct {
 	Roster *roster.Roster
 	Store  *store.Store
 	Alerts *Alerts
+	Leases *Leases // nil keeps them in memory only
 	Ledger ledger.Ledger
 	Signer crypto.Signer
 	// OnAlert is called for each alert once its verdict and evidence are
@@ -151,6 +153,9 @@ func New(ctx context.Context, o Options, p Parts, past Past) (*Monitor, error) {
 			return nil, err
 		}
 	}
+	for _, l := range past.Leases {
+		m.sources.take(l)
+	}
 	return m, nil
 }
 
@@ -160,7 +165,9 @@ func (m *Monitor) Observe(ctx context.Context, p *packet.Packet) error {
 	m.packets++
 	m.newest = p.Time
 	if m.p.Roster.Leases(p.SrcMAC) {
-		m.sources.learnLease(p)
+		if l, fresh := m.sources.learnLease(p); fresh && m.p.Leases != nil {
+			m.p.Leases.Add(l)
+		}
 	}
 	d, misuse := m.owner(p)
 	if d == nil {
@@ -255,7 +262,7 @@ func (m *Monitor) Restart() {
 	m.extractor.Reset()
 	m.packets = 0
 	for _, d := range m.devices {
-		d.forgetTraffic()
+		m.forgetTraffic(d)
 	}
 }
 

@@ -46,8 +46,13 @@ func (r *recorder) submit(ctx context.Context, d *device, at zone.Time, body con
 	return err
 }
 
-// commit makes what was submitted durable and follows it.
+// commit makes what was submitted durable and follows it. So it does with the leases.
 func (r *recorder) commit(ctx context.Context) error {
+	if r.p.Leases != nil {
+		if err := r.p.Leases.Sync(); err != nil {
+			return err
+		}
+	}
 	if err := r.p.Ledger.Commit(ctx); err != nil {
 		return fmt.Errorf("ledger: %w", err)
 	}

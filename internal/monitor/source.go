@@ -5,7 +5,6 @@ import (
 	"net/netip"
 
 	"bellwether/internal/packet"
-	"bellwether/internal/zone"
 )
 
 // sources knows which source addresses the zone's learned devices have had.
@@ -14,19 +13,11 @@ import (
 // changes them daily).
 type sources struct {
 	owners map[netip.Addr]*device // of IPv4 and global IPv6 addresses
-	leases map[lease]bool
+	leases map[Lease]bool
 }
-
-type lease struct {
-	mac  zone.MAC
-	addr netip.Addr
-}
-
-// maxLeases bounds what forged DHCP answers can make the monitor remember.
-const maxLeases = 4096
 
 func newSources() sources {
-	return sources{owners: map[netip.Addr]*device{}, leases: map[lease]bool{}}
+	return sources{owners: map[netip.Addr]*device{}, leases: map[Lease]bool{}}
 }
 
 // claim says that a learned device had these addresses.
@@ -53,22 +44,31 @@ func Bindable(a netip.Addr) bool {
 	return a.IsValid() && !a.IsUnspecified() && !a.IsLoopback() && !a.IsMulticast() && !a.IsLinkLocalUnicast()
 }
 
-// learnLease takes note of an address that a DHCP server gives away.
-func (s *sources) learnLease(p *packet.Packet) {
+// learnLease takes note of an address that a DHCP server gives away, and
+// reports one that it gives to this device for the first time.
+func (s *sources) learnLease(p *packet.Packet) (Lease, bool) {
 	msg, ok := p.DHCP()
 	if !ok || msg.Type != packet.DHCPAck || msg.Given.IsUnspecified() || msg.Client == p.SrcMAC || len(s.leases) >= maxLeases {
-		return
+		return Lease{}, false
 	}
-	s.leases[lease{msg.Client, msg.Given}] = true
-	if owner := s.owners[msg.Given]; owner != nil && owner.mac != msg.Client {
-		delete(s.owners, msg.Given)
+	l := Lease{msg.Client, msg.Given}
+	fresh := !s.leases[l]
+	s.take(l)
+	return l, fresh
+}
+
+// take gives an address to the device that leased it, and to no other.
+func (s *sources) take(l Lease) {
+	s.leases[l] = true
+	if owner := s.owners[l.Addr]; owner != nil && owner.mac != l.MAC {
+		delete(s.owners, l.Addr)
 	}
 }
 
 // misuse says why the learned device d cannot have sent p from its source
 // address, "" if it can.
 func (s *sources) misuse(d *device, p *packet.Packet) string {
-	if d.model == nil || !Bindable(p.Src) || d.model.Profile.Owns(p.Src) || s.leases[lease{d.mac, p.Src}] {
+	if d.model == nil || !Bindable(p.Src) || d.model.Profile.Owns(p.Src) || s.leases[Lease{d.mac, p.Src}] {
 		return ""
 	}
 	if owner := s.owners[p.Src]; owner != nil && owner != d {
@@ -81,7 +81,7 @@ func (s *sources) misuse(d *device, p *packet.Packet) string {
 // was sent from another MAC address; nil if there is none.
 func (s *sources) owner(p *packet.Packet) *device {
 	d := s.owners[p.Src]
-	if d == nil || d.mac == p.SrcMAC || s.leases[lease{p.SrcMAC, p.Src}] {
+	if d == nil || d.mac == p.SrcMAC || s.leases[Lease{p.SrcMAC, p.Src}] {
 		return nil
 	}
 	return d

@@ -1,0 +1,47 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+
+	"bellwether/internal/contract"
+	"bellwether/internal/monitor"
+	"bellwether/internal/zone"
+)
+
+// worldAt is the contract's state after the first height blocks.
+func (s *State) worldAt(ctx context.Context, height uint64) (contract.State, error) {
+	world := contract.Memory{}
+	for n := range height {
+		b, err := s.Ledger.Block(ctx, n)
+		if err != nil {
+			return nil, fmt.Errorf("ledger block %d: %w", n, err)
+		}
+		for i, raw := range b.Txs {
+			if _, err := contract.Replay(world, raw); err != nil {
+				return nil, fmt.Errorf("ledger block %d, transaction %d: %w", n, i, err)
+			}
+		}
+	}
+	return world, nil
+}
+
+// past is where a monitor goes on now.
+func (s *State) past(ctx context.Context) (monitor.Past, error) {
+	return s.pastAt(ctx, s.Ledger.Height(), s.Store.Last(), s.Leases.Len())
+}
+
+// pastAt is where a monitor goes on after the first height blocks, the
+// snapshots up to last and the first leases.
+func (s *State) pastAt(ctx context.Context, height uint64, last zone.SeqID, leases int) (monitor.Past, error) {
+	world, err := s.worldAt(ctx, height)
+	if err != nil {
+		return monitor.Past{}, err
+	}
+	devices, err := contract.Devices(world)
+	if err != nil {
+		return monitor.Past{}, err
+	}
+	return monitor.Past{Zone: s.Zone.ID, LastSeq: last, Height: height, Devices: devices,
+		Leases: s.Leases.First(leases), Watched: s.runs.watched}, nil
+}
