@@ -30,6 +30,7 @@ const floors = `
 	# What is normal for a device, and where observations are kept.
 	nn, zone < detect;
 	zone < baseline;
+	feature < nbaiot;
 	journal, zone < store;
 
 	# A driver of the ledger, and the suite that every driver passes.
@@ -65,6 +66,7 @@ func outside() map[string][]string {
 		"github.com/fxamacker/cbor/v2":        {"contract", "detect", "ledger", "store"},
 		"github.com/goccy/go-yaml":            {"gateway"},
 		"github.com/klauspost/compress":       {"capture", "store"},
+		"github.com/nwaples/rardecode/v2":     {"nbaiot"},
 		"github.com/parquet-go/parquet-go":    {"store"},
 		"github.com/spf13/cobra":              {"cmd/bellwether"},
 		"github.com/transparency-dev/formats": {"ledger"},
