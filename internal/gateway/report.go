@@ -47,6 +47,7 @@ type DeviceReport struct {
 	WatchedSnapshots uint64        `json:"watched_snapshots"` // judged
 	Threshold        *float64      `json:"threshold"`         // null while learning
 	Window           int           `json:"window"`
+	SpanSeconds      float64       `json:"span_seconds"`      // how old a snapshot of the window may be
 	FlaggedSnapshots uint64        `json:"flagged_snapshots"` // labelled malicious
 	State            string        `json:"state"`
 	Trust            float64       `json:"trust"`
@@ -124,7 +125,7 @@ func zoneReport(id zone.Hash, name string, z trust.Zone) ZoneReport {
 
 func deviceReport(d monitor.DeviceReport, trust float64, end zone.Time) DeviceReport {
 	out := DeviceReport{MAC: d.MAC, Name: d.Name, LearnedSnapshots: d.LearnedSnapshots, NeededSnapshots: d.Needed,
-		WatchedSnapshots: d.Watched, Window: d.Window, FlaggedSnapshots: d.Flagged, State: d.State.String(),
+		WatchedSnapshots: d.Watched, Window: d.Window, SpanSeconds: d.Span.Seconds(), FlaggedSnapshots: d.Flagged, State: d.State.String(),
 		Trust: trust, Warnings: d.Warnings, Alerts: []AlertReport{}}
 	if d.Window > 0 && !math.IsNaN(d.Threshold) {
 		out.Threshold = &d.Threshold
