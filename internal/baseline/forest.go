@@ -198,15 +198,18 @@ func (f *forest) scoreBlock(rows []row, scores []float64) {
 }
 
 // path gives the length of a row's way through the tree.
-func (t *tree) path(r *row) float64 {
-	at := uint16(0)
-	for range t.depth {
-		n := &t.nodes[at]
-		right := uint16(0)
+func (t *tree) path(r *row) float64 { return t.worth[walk(t.nodes, t.depth, r)] }
+
+// walk gives the leaf that a row comes to.
+func walk(nodes []node, depth int, r *row) uint {
+	at := uint(0)
+	for range depth {
+		n := nodes[at]
+		right := uint(0)
 		if r[n.feature] > n.threshold {
 			right = 1
 		}
-		at = n.next + right
+		at = uint(n.next) + right
 	}
-	return t.worth[at]
+	return at
 }

@@ -30,33 +30,37 @@ const stretch = 23
 // than bound and at most the distances. Each sum takes the features in ascending
 // order, each step rounded to float32.
 func (p *panel) distances(r *row, bound float32, d *[lanes]float32) {
-	var d0, d1, d2, d3, d4, d5, d6, d7 float32
+	*d = [lanes]float32{}
 	for at := 0; at < len(r); at += stretch {
-		values := r[at : at+stretch]
-		columns := p[at : at+stretch]
-		columns = columns[:len(values)]
-		for i, x := range values {
-			c := &columns[i]
-			t := x - c[0]
-			d0 += float32(t * t)
-			t = x - c[1]
-			d1 += float32(t * t)
-			t = x - c[2]
-			d2 += float32(t * t)
-			t = x - c[3]
-			d3 += float32(t * t)
-			t = x - c[4]
-			d4 += float32(t * t)
-			t = x - c[5]
-			d5 += float32(t * t)
-			t = x - c[6]
-			d6 += float32(t * t)
-			t = x - c[7]
-			d7 += float32(t * t)
-		}
-		if min(d0, d1, d2, d3, d4, d5, d6, d7) > bound {
-			break
+		addSquares(d, p[at:at+stretch], r[at:at+stretch])
+		if min(d[0], d[1], d[2], d[3], d[4], d[5], d[6], d[7]) > bound {
+			return
 		}
 	}
-	*d = [lanes]float32{d0, d1, d2, d3, d4, d5, d6, d7}
+}
+
+// addSquares adds to each lane of d the squares of the differences of its column
+// from the values, of which there are as many as columns.
+func addSquares(d *[lanes]float32, columns [][lanes]float32, values []float32) {
+	columns = columns[:len(values)]
+	d0, d1, d2, d3 := d[0], d[1], d[2], d[3]
+	for i, x := range values {
+		c := &columns[i]
+		t0, t1, t2, t3 := c[0]-x, c[1]-x, c[2]-x, c[3]-x
+		d0 += float32(t0 * t0)
+		d1 += float32(t1 * t1)
+		d2 += float32(t2 * t2)
+		d3 += float32(t3 * t3)
+	}
+	d[0], d[1], d[2], d[3] = d0, d1, d2, d3
+	d0, d1, d2, d3 = d[4], d[5], d[6], d[7]
+	for i, x := range values {
+		c := &columns[i]
+		t0, t1, t2, t3 := c[4]-x, c[5]-x, c[6]-x, c[7]-x
+		d0 += float32(t0 * t0)
+		d1 += float32(t1 * t1)
+		d2 += float32(t2 * t2)
+		d3 += float32(t3 * t3)
+	}
+	d[4], d[5], d[6], d[7] = d0, d1, d2, d3
 }

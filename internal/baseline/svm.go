@@ -62,25 +62,39 @@ func scaleGamma(rows []row) float64 {
 // row is outside where it is positive.
 func (m *machine) Score(rows []row, scores []float64) {
 	scores = scores[:len(rows)]
-	for i := range rows {
-		if !finite(&rows[i]) {
-			scores[i] = math.Inf(1)
-			continue
-		}
-		scores[i] = m.score(&rows[i])
+	for at := 0; at < len(rows); at += together {
+		end := min(at+together, len(rows))
+		m.scoreBlock(rows[at:end], scores[at:end])
 	}
 }
 
-func (m *machine) score(r *row) float64 {
-	score := m.offset
-	far := float32(math.Inf(1))
-	var d [lanes]float32
+// together is how many rows meet a panel while it is in the cache.
+const together = 32
+
+func (m *machine) scoreBlock(rows []row, scores []float64) {
+	for i := range scores {
+		scores[i] = m.offset
+	}
 	for p := range m.vectors {
-		m.vectors[p].distances(r, far, &d)
-		weights := m.weights[p*lanes:][:lanes]
-		for i, v := range d {
-			score -= float64(weights[i] * expNeg(float64(m.gamma*float64(v))))
+		weights := (*[lanes]float64)(m.weights[p*lanes:])
+		for i := range rows {
+			scores[i] -= m.similarity(&m.vectors[p], weights, &rows[i])
 		}
 	}
-	return score
+	for i := range rows {
+		if !finite(&rows[i]) {
+			scores[i] = math.Inf(1)
+		}
+	}
+}
+
+// similarity gives the weighted kernel values of a row and eight others.
+func (m *machine) similarity(p *panel, weights *[lanes]float64, r *row) float64 {
+	var d [lanes]float32
+	p.distances(r, float32(math.Inf(1)), &d)
+	sum := 0.0
+	for i, v := range d {
+		sum += float64(weights[i] * expNeg(float64(m.gamma*float64(v))))
+	}
+	return sum
 }

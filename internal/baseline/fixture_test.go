@@ -1,0 +1,320 @@
+package baseline
+
+import (
+	"bytes"
+	"cmp"
+	"compress/gzip"
+	"encoding/binary"
+	"encoding/json"
+	"io"
+	"math"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"testing"
+)
+
+// The fixtures are made by testdata/fixtures.py with scikit-learn 1.2.1.
+
+func unpacked(t testing.TB, name string) []byte {
+	t.Helper()
+	raw, err := os.ReadFile("testdata/" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	z, err := gzip.NewReader(bytes.NewReader(raw))
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	content, err := io.ReadAll(z)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return content
+}
+
+func fromJSON[T any](t testing.TB, name string) (v T) {
+	t.Helper()
+	if err := json.Unmarshal(unpacked(t, name), &v); err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return v
+}
+
+// fixtureRows gives the 400 rows that were learned from and the 100 scored.
+func fixtureRows(t testing.TB) (train, test []row) {
+	t.Helper()
+	raw := unpacked(t, "rows.i16.gz")
+	if want := 500 * len(row{}) * 2; len(raw) != want {
+		t.Fatalf("rows take %d bytes, want %d", len(raw), want)
+	}
+	rows := make([]row, 500)
+	for i := range rows {
+		for c := range rows[i] {
+			at := 2 * (i*len(row{}) + c)
+			rows[i][c] = float32(int16(binary.LittleEndian.Uint16(raw[at:]))) / 512
+		}
+	}
+	return rows[:400], rows[400:]
+}
+
+// near fails when any score is further from the wanted one than limit, as a
+// share of the wanted one or of scale, whichever is greater.
+func near(t *testing.T, got, want []float64, limit, scale float64) {
+	t.Helper()
+	if len(want) != 100 || len(got) != len(want) {
+		t.Fatalf("%d scores, %d wanted, not 100 of each", len(got), len(want))
+	}
+	worst := 0.0
+	for i := range got {
+		off := math.Abs(got[i]-want[i]) / max(math.Abs(want[i]), scale)
+		if worst = max(worst, off); !(off <= limit) {
+			t.Errorf("row %d scores %v, in the fixture %v", i, got[i], want[i])
+		}
+	}
+	t.Logf("largest difference %.2g of a score", worst)
+}
+
+type sklearnFixture struct {
+	SVM []struct {
+		Nu, Gamma, Tolerance, Offset float64
+		Vectors                      int
+		Decision                     []float64
+	}
+	LOF []struct {
+		Neighbours int
+		Score      []float64
+	}
+	Forests struct{ Mean, Deviation []float64 }
+	PCA     []struct {
+		Share           float64
+		Components      int
+		Error, Distance []float64
+	}
+}
+
+func readSklearn(t testing.TB) sklearnFixture {
+	t.Helper()
+	f := fromJSON[sklearnFixture](t, "sklearn.json.gz")
+	if len(f.SVM) != 4 || len(f.LOF) != 3 || len(f.PCA) != 2 {
+		t.Fatalf("the fixture has %d SVM, %d LOF and %d PCA", len(f.SVM), len(f.LOF), len(f.PCA))
+	}
+	return f
+}
+
+// TestSVMAgrees: with a tight tolerance both solvers are at the one optimum;
+// with the usual one each stops somewhere near it.
+func TestSVMAgrees(t *testing.T) {
+	train, test := fixtureRows(t)
+	for _, want := range readSklearn(t).SVM {
+		o := Options{SVM: SVMOptions{Nu: want.Nu, Gamma: want.Gamma, Tolerance: want.Tolerance}}
+		if o.SVM.Gamma < 0.03 { // scikit-learn's default
+			o.SVM.Gamma = 0
+		}
+		m := learned(t, SVM, train, o).(*machine)
+		if math.Abs(m.gamma/want.Gamma-1) > 1e-6 {
+			t.Errorf("gamma %v, want %v", m.gamma, want.Gamma)
+		}
+		decision := scored(m, test)
+		for i := range decision {
+			decision[i] = -decision[i]
+		}
+		limit := 2e-6
+		if want.Tolerance > 1e-6 {
+			limit = want.Tolerance / want.Offset
+		}
+		near(t, decision, want.Decision, limit, want.Offset)
+		if off := math.Abs(m.offset/want.Offset - 1); off > limit {
+			t.Errorf("offset %v, want %v", m.offset, want.Offset)
+		}
+		if got := support(m); math.Abs(float64(got-want.Vectors)) > 2 {
+			t.Errorf("%d support vectors, want %d", got, want.Vectors)
+		}
+	}
+}
+
+func support(m *machine) (n int) {
+	for _, w := range m.weights {
+		if w > 0 {
+			n++
+		}
+	}
+	return n
+}
+
+func TestLOFAgrees(t *testing.T) {
+	train, test := fixtureRows(t)
+	for _, want := range readSklearn(t).LOF {
+		d := learned(t, LOF, train, Options{LOF: LOFOptions{Neighbours: want.Neighbours}})
+		near(t, scored(d, test), want.Score, 2e-6, 1)
+	}
+}
+
+func TestPCAAgrees(t *testing.T) {
+	train, test := fixtureRows(t)
+	for _, want := range readSklearn(t).PCA {
+		d := learned(t, PCA, train, Options{PCA: PCAOptions{Variance: want.Share}}).(*components)
+		if len(d.axes) != want.Components {
+			t.Errorf("%d components, want %d", len(d.axes), want.Components)
+		}
+		near(t, scored(d, test), want.Error, 1e-9, 0)
+		d = learned(t, PCA, train, Options{PCA: PCAOptions{Variance: want.Share, Mahalanobis: true}}).(*components)
+		near(t, scored(d, test), want.Distance, 1e-9, 0)
+	}
+}
+
+type forestFixture struct {
+	Samples int
+	Trees   []struct {
+		Left, Right, Feature, Rows []int
+		Threshold                  []float64
+	}
+	Score []float64
+}
+
+// TestForestScoresAgree gives scikit-learn's own trees to our scorer.
+func TestForestScoresAgree(t *testing.T) {
+	_, test := fixtureRows(t)
+	want := fromJSON[forestFixture](t, "forest.json.gz")
+	if len(want.Trees) != 50 {
+		t.Fatalf("%d trees, want 50", len(want.Trees))
+	}
+	f := &forest{usual: float64(len(want.Trees)) * usualPath(want.Samples)}
+	for _, from := range want.Trees {
+		g := &grower{}
+		g.add()
+		var plant func(n, from, depth int)
+		source := from
+		plant = func(n, from, depth int) {
+			g.depth = max(g.depth, depth)
+			g.worth[n] = float64(depth) + usualPath(source.Rows[from])
+			if source.Left[from] < 0 {
+				return
+			}
+			left := len(g.nodes)
+			g.add()
+			g.add()
+			g.nodes[n] = node{floor32(source.Threshold[from]), uint16(source.Feature[from]), uint16(left)}
+			plant(left, source.Left[from], depth+1)
+			plant(left+1, source.Right[from], depth+1)
+		}
+		plant(0, 0, 0)
+		f.trees = append(f.trees, g.tree)
+	}
+	near(t, scored(f, test), want.Score, 1e-12, 0)
+}
+
+// TestForestAgrees: 30 forests of ours and 30 of scikit-learn's, of 200 trees
+// each, differ no more than two sets of 30 drawn from one distribution would.
+func TestForestAgrees(t *testing.T) {
+	const forests = 30
+	train, test := fixtureRows(t)
+	want := readSklearn(t).Forests
+	mean := make([]float64, len(test))
+	for seed := range uint64(forests) {
+		d := learned(t, IForest, train, Options{Seed: seed, Forest: ForestOptions{Trees: 200}})
+		for i, v := range scored(d, test) {
+			mean[i] += v / forests
+		}
+	}
+	near(t, mean, want.Mean, 0.015, 0)
+	worst, square := 0.0, 0.0
+	for i := range mean {
+		z := (mean[i] - want.Mean[i]) / (want.Deviation[i] * math.Sqrt(2.0/forests))
+		worst = max(worst, math.Abs(z))
+		square += z * z / float64(len(mean))
+	}
+	rank := correlation(ranks(mean), ranks(want.Mean))
+	t.Logf("largest difference %.2f standard errors, mean square %.2f, rank correlation %.4f", worst, square, rank)
+	if worst > 4.5 || square > 2 || rank < 0.99 {
+		t.Errorf("largest difference %v standard errors, mean square %v, rank correlation %v", worst, square, rank)
+	}
+}
+
+func ranks(scores []float64) []float64 {
+	order := make([]int, len(scores))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(i, j int) int { return cmp.Compare(scores[i], scores[j]) })
+	out := make([]float64, len(scores))
+	for rank, i := range order {
+		out[i] = float64(rank)
+	}
+	return out
+}
+
+func correlation(a, b []float64) float64 {
+	var ma, mb, ab, aa, bb float64
+	for i := range a {
+		ma += a[i] / float64(len(a))
+		mb += b[i] / float64(len(b))
+	}
+	for i := range a {
+		ab += (a[i] - ma) * (b[i] - mb)
+		aa += (a[i] - ma) * (a[i] - ma)
+		bb += (b[i] - mb) * (b[i] - mb)
+	}
+	return ab / math.Sqrt(aa*bb)
+}
+
+// TestKitNETAgrees holds the groups, and learning from the same first weights,
+// against the fixture's own program.
+func TestKitNETAgrees(t *testing.T) {
+	train, test := fixtureRows(t)
+	want := fromJSON[struct {
+		MapRows int `json:"map_rows"`
+		Group   int
+		Groups  [][]int
+		Weights [][]float64
+		Score   []float64
+	}](t, "kitnet.json.gz")
+	groups := groupFeatures(train[:want.MapRows], want.Group)
+	for _, g := range groups {
+		slices.Sort(g)
+	}
+	slices.SortFunc(groups, slices.Compare)
+	if len(groups) != len(want.Groups) || len(groups) < 5 {
+		t.Fatalf("%d groups, want %d", len(groups), len(want.Groups))
+	}
+	for i, g := range groups {
+		if !slices.EqualFunc(g, want.Groups[i], func(a uint8, b int) bool { return int(a) == b }) {
+			t.Errorf("group %d is %v, want %v", i, g, want.Groups[i])
+		}
+	}
+	o := Options{}.withDefaults().KitNET
+	e := newEnsemble(groups, 0, o)
+	for i, a := range append(slices.Clone(e.small), e.last) {
+		if copy(a.weights, want.Weights[i]) != len(a.weights) || len(want.Weights[i]) != len(a.weights) {
+			t.Fatalf("autoencoder %d has %d weights, want %d", i, len(a.weights), len(want.Weights[i]))
+		}
+	}
+	for i := range train[want.MapRows:] {
+		e.learn(&train[want.MapRows+i], o.LearningRate)
+	}
+	near(t, scored(e, test), want.Score, 1e-9, 0)
+}
+
+func TestElementary(t *testing.T) {
+	draw := rand.New(rand.NewPCG(1, 1))
+	for range 100_000 {
+		x := math.Exp(14*draw.Float64() - 7)
+		if x > 700 {
+			continue
+		}
+		if got, want := expNeg(x), math.Exp(-x); math.Abs(got/want-1) > 1e-12 {
+			t.Fatalf("expNeg(%v) = %v, want %v", x, got, want)
+		}
+		if got, want := ln(x), math.Log(x); math.Abs(got-want) > 1e-14*max(1, math.Abs(want)) {
+			t.Fatalf("ln(%v) = %v, want %v", x, got, want)
+		}
+	}
+	for _, c := range []struct{ x, want float64 }{{0, 1}, {708, 0}, {math.Inf(1), 0}, {math.NaN(), 0}} {
+		if got := expNeg(c.x); got != c.want {
+			t.Errorf("expNeg(%v) = %v, want %v", c.x, got, c.want)
+		}
+	}
+	if got := sigmoid(-3) + sigmoid(3); math.Abs(got-1) > 1e-15 {
+		t.Errorf("the sigmoid of 3 and -3 add up to %v", got)
+	}
+}
