@@ -75,7 +75,7 @@ type ZoneConfig struct {
 type DevicesConfig struct {
 	Names  string `yaml:"names"`  // CSV file with the columns "MAC Address" and "Device Name"
 	Listed []MAC  `yaml:"listed"` // devices even if their address is locally administered
-	Max    int    `yaml:"max"`    // devices that are kept, default 512
+	Max    int    `yaml:"max"`    // other devices that are kept, default 512
 }
 
 // LearnConfig says when a device has been seen enough.

@@ -260,6 +260,7 @@ func (w *watching) tell(what string) {
 	}
 	drops := w.monitor.Drops()
 	w.Log.Info(what, "packets", w.monitor.Packets(), "devices", w.monitor.DeviceCount(), "kernel_drops", w.stats.KernelDrops,
-		"kernel_received", w.stats.Received, "over_max_devices", drops.OverMaxDevices, "evictions", evictions(w.monitor.Tables()),
+		"kernel_received", w.stats.Received, "over_max_devices", drops.OverMaxDevices,
+		"evicted_devices", drops.EvictedDevices, "evictions", evictions(w.monitor.Tables()),
 		"blocks", w.state.Ledger.Height(), "seq", w.state.Store.Last())
 }

@@ -81,6 +81,7 @@ type Dropped struct {
 	UnknownLinkType uint64 `json:"unknown_link_type"`
 	OverMaxDevices  uint64 `json:"over_max_devices"`
 	SilencedAlerts  uint64 `json:"silenced_alerts"` // not packets, and not part of the sum
+	EvictedDevices  uint64 `json:"evicted_devices"` // nor are these: devices that gave way to others
 }
 
 func (r *replaying) report(ctx context.Context, took time.Duration) (*Report, error) {
@@ -93,11 +94,12 @@ func (r *replaying) report(ctx context.Context, took time.Duration) (*Report, er
 	if err != nil {
 		return nil, err
 	}
+	drops := r.monitor.Drops()
 	out := &Report{
 		Zone:    zoneReport(r.state.Zone.ID, r.state.Zone.Name, z),
 		Ledger:  LedgerReport{height, head},
 		Packets: r.packets, Seconds: took.Seconds(), WatchedSeconds: r.watch.seconds(),
-		Dropped:   Dropped{r.learn.skipped + r.watch.skipped, r.monitor.Drops().OverMaxDevices, r.monitor.Drops().SilencedAlerts},
+		Dropped:   Dropped{r.learn.skipped + r.watch.skipped, drops.OverMaxDevices, drops.SilencedAlerts, drops.EvictedDevices},
 		Evictions: evictions(r.monitor.Tables()),
 	}
 	out.Drops = out.Dropped.UnknownLinkType + out.Dropped.OverMaxDevices

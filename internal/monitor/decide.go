@@ -18,7 +18,7 @@ func (m *Monitor) Decide(ctx context.Context, mac zone.MAC, at zone.Time, body c
 	if err := m.Flush(ctx); err != nil {
 		return zone.HID{}, err
 	}
-	d := m.devices[mac]
+	d := m.known(mac)
 	if d == nil || d.state == zone.StateUnseen {
 		return zone.HID{}, fmt.Errorf("%s: %w", mac, ErrNoDevice)
 	}

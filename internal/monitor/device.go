@@ -21,6 +21,9 @@ type device struct {
 	state zone.State
 	n     uint64 // transactions about it so far
 
+	sent   uint64     // packets, as far as they are known
+	newest zone.SeqID // of them
+
 	joined    zone.Time // when learning began
 	learnFrom zone.SeqID
 	learnedTo zone.SeqID
@@ -72,7 +75,7 @@ func (p *Past) learnable(seq zone.SeqID) bool {
 
 // restore takes up a device of the past.
 func (m *Monitor) restore(past *Past, s contract.DeviceState) error {
-	d := &device{mac: s.MAC, name: s.Name, state: s.State, n: s.N, joined: s.Since}
+	d := &device{mac: s.MAC, name: s.Name, state: s.State, n: s.N, joined: s.Since, sent: s.Rows, newest: s.LastSeq}
 	m.devices[s.MAC] = d
 	if s.State == zone.StateLearning {
 		m.recount(d, past)

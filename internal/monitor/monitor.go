@@ -45,7 +45,7 @@ type Options struct {
 	Quiet       time.Duration // without alarm until a malicious device is watched again: 5 min
 	Batch       int           // snapshots scored together: 512; no result depends on it
 	Workers     int           // goroutines that score and train: 1; no result depends on it
-	MaxDevices  int           // devices that are kept: 512; packets of others are counted
+	MaxDevices  int           // devices that are kept, those that the operator knows aside: 512; packets of others are counted
 	ModelDir    string        // where learned models are kept
 	// Background runs a training job beside the packet path, soon; the job
 	// ends when its context does. Nil trains only
@@ -108,6 +108,7 @@ type Parts struct {
 // Drops counts what did not become a snapshot or a verdict, by reason.
 type Drops struct {
 	OverMaxDevices uint64 // packets of devices beyond Options.MaxDevices
+	EvictedDevices uint64 // devices that gave way: they had sent less than MinSnapshots
 	SilencedAlerts uint64 // alerts that an operator's silence kept back
 }
 
@@ -117,6 +118,8 @@ type Monitor struct {
 	p         Parts
 	extractor *feature.Extractor
 	devices   map[zone.MAC]*device
+	evicted   map[zone.MAC]*device // had a place, and may come back
+	waiting   waiting
 	sources   sources
 	record    recorder
 
@@ -142,6 +145,8 @@ func New(ctx context.Context, o Options, p Parts, past Past) (*Monitor, error) {
 		o: o, p: p,
 		extractor: feature.NewExtractor(o.Limits),
 		devices:   map[zone.MAC]*device{},
+		evicted:   map[zone.MAC]*device{},
+		waiting:   newWaiting(o.MaxDevices),
 		sources:   newSources(),
 		record:    newRecorder(p, past),
 		nextSeq:   past.LastSeq + 1,
@@ -151,6 +156,8 @@ func New(ctx context.Context, o Options, p Parts, past Past) (*Monitor, error) {
 		if err := m.restore(&past, d); err != nil {
 			return nil, err
 		}
+	}
+	for len(m.devices) > o.MaxDevices && m.evict() {
 	}
 	for _, l := range past.Leases {
 		m.sources.take(l)
@@ -209,6 +216,9 @@ func (m *Monitor) fill(s *zone.Snapshot, p *packet.Packet, d *device, index uint
 // if it is. A sender that is seen for the first time becomes a device.
 func (m *Monitor) owner(p *packet.Packet) (*device, string) {
 	d := m.devices[p.SrcMAC]
+	if d != nil && p.HasMAC {
+		d.sent, d.newest = d.sent+1, m.nextSeq
+	}
 	if d != nil && d.model != nil && p.HasMAC {
 		return d, m.sources.misuse(d, p)
 	}
@@ -221,12 +231,9 @@ func (m *Monitor) owner(p *packet.Packet) (*device, string) {
 	if !m.p.Roster.IsDevice(p) {
 		return nil, ""
 	}
-	if len(m.devices) >= m.o.MaxDevices {
-		m.drops.OverMaxDevices++
-		return nil, ""
+	if d = m.admit(p.SrcMAC); d != nil {
+		d.sent, d.newest = d.sent+1, m.nextSeq
 	}
-	d = &device{mac: p.SrcMAC, name: m.p.Roster.Name(p.SrcMAC)}
-	m.devices[d.mac] = d
 	return d, ""
 }
 

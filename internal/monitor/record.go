@@ -171,7 +171,7 @@ func (m *Monitor) closeSegment(ctx context.Context) error {
 	}
 	m.segment = m.segment[:0]
 	for _, r := range seg.Ranges {
-		if err := m.submitSegment(ctx, m.devices[r.Device], r); err != nil {
+		if err := m.submitSegment(ctx, m.known(r.Device), r); err != nil {
 			return err
 		}
 	}
@@ -263,7 +263,7 @@ func (m *Monitor) Resubmit(ctx context.Context) error {
 		if seg.Removed {
 			continue
 		}
-		d := m.devices[r.Device]
+		d := m.known(r.Device)
 		if d == nil {
 			d = &device{mac: r.Device, name: m.p.Roster.Name(r.Device)}
 			m.devices[r.Device] = d

@@ -54,6 +54,9 @@ func (r *Roster) Name(m zone.MAC) string {
 	return m.String()
 }
 
+// Known reports an address that the operator listed or named.
+func (r *Roster) Known(m zone.MAC) bool { return r.listed[m] || r.names[m] != "" }
+
 // IsGateway reports a router of the zone.
 func (r *Roster) IsGateway(m zone.MAC) bool { return r.gateways[m] }
 

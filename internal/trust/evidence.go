@@ -17,6 +17,7 @@ const (
 	segmentRows   = 50 // judged snapshots that make a whole piece
 	maxBelief     = 60 // evidence for a device is capped here
 	maxDisbelief  = 60 // and evidence against it here
+	countedRows   = 20 // snapshots from which on a device counts, as many as one can be learned from
 	verdictWeight = 20 // against, for one malicious verdict
 	keptOnVerdict = 20 // one part in this many of the evidence for is kept
 	baseRateNum   = 1  // base rate: what an outsider expects of an
@@ -37,6 +38,7 @@ type evidence struct {
 	name     string
 	state    zone.State
 	since    zone.Time
+	rows     uint64 // in recorded segments, up to countedRows
 	pro, con int64
 	clock    zone.Time // up to here decay has been applied
 }
@@ -61,11 +63,15 @@ func (e *evidence) apply(tx *contract.Tx) {
 	}
 }
 
+// counts reports a device that is judged, or seen often enough to be one.
+func (e *evidence) counts() bool { return e.state != zone.StateLearning || e.rows == countedRows }
+
 func (e *evidence) enter(s zone.State, t zone.Time) { e.state, e.since = s, t }
 
 // segment counts a segment's judged snapshots: at most one piece of evidence,
 // split by their labels. Nothing speaks for a device that is malicious.
 func (e *evidence) segment(s *contract.SegmentRecorded) {
+	e.rows = min(e.rows+min(s.Rows, countedRows), countedRows)
 	judged := s.Normal + s.Malicious
 	if judged == 0 || e.state == zone.StateLearning {
 		return

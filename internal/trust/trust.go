@@ -37,6 +37,9 @@ type Device struct {
 	Since zone.Time  `json:"-"` // when State began
 	Opinion
 	Trust float64 `json:"trust"`
+	// Counts says whether it counts in the zone's opinion: not while it learns
+	// and has sent too few snapshots to be learned from.
+	Counts bool `json:"counts"`
 }
 
 // Zone is the zone's trust at one moment.
@@ -117,8 +120,9 @@ func (f *Fold) Newest() zone.Time { return f.newest }
 // device that has just turned malicious has a level of at most 0.16, and the
 // mean is below 0.99, so that no zone of any size keeps a level of 0.58 or
 // more: below every preset. A device that was never judged, since it still
-// learns, counts in the mean only, as uncertainty. A zone without devices is all
-// uncertainty.
+// learns, counts in the mean only, as uncertainty, and with fewer than 20
+// recorded snapshots not at all: somebody may have made its address up. A zone
+// without devices that count is all uncertainty.
 func (f *Fold) At(now zone.Time, threshold float64) Zone {
 	z := Zone{UseCase: f.useCase, Threshold: threshold, At: now, Opinion: Opinion{Uncertainty: 1}}
 	if threshold == 0 {
@@ -128,15 +132,20 @@ func (f *Fold) At(now zone.Time, threshold float64) Zone {
 		d := *e
 		d.decay(now)
 		o := d.opinion()
-		z.Devices = append(z.Devices, Device{MAC: mac, Name: d.name, State: d.state, Since: d.since, Opinion: o, Trust: o.Level()})
+		z.Devices = append(z.Devices, Device{MAC: mac, Name: d.name, State: d.state, Since: d.since, Opinion: o, Trust: o.Level(), Counts: d.counts()})
 	}
 	slices.SortFunc(z.Devices, func(a, b Device) int { return slices.Compare(a.MAC[:], b.MAC[:]) })
-	if len(z.Devices) > 0 {
-		z.Opinion = combine(z.Devices)
+	if counted := z.counted(); len(counted) > 0 {
+		z.Opinion = combine(counted)
 	}
 	z.Trust = z.Level()
 	z.Trusted = z.Trust >= z.Threshold
 	return z
+}
+
+// counted gives the devices that count in the zone's opinion.
+func (z *Zone) counted() []Device {
+	return slices.DeleteFunc(slices.Clone(z.Devices), func(d Device) bool { return !d.Counts })
 }
 
 // preset is the threshold of a use case, 1 if there is none.

@@ -116,13 +116,40 @@ func TestLearningDeviceInZone(t *testing.T) {
 	s := newStory("school")
 	s.watched(9, 2*day)
 	s.tell(mac(20), &contract.DeviceSeen{})
-	s.tell(mac(20), &contract.SegmentRecorded{Unjudged: 1000})
+	s.tell(mac(20), &contract.SegmentRecorded{Rows: 1000, Unjudged: 1000})
 	z := s.At(s.now, 0)
 	if d := z.Devices[9]; d.State != zone.StateLearning || d.Uncertainty != 1 {
 		t.Errorf("a learning device: %+v", d)
 	}
 	if !z.Trusted || z.Uncertainty < 0.05 {
 		t.Errorf("a device that learns makes of the zone %+v", z.Opinion)
+	}
+}
+
+// TestPhantoms: addresses that somebody made up do not make a zone uncertain,
+// until they send as much as a device that can be learned.
+func TestPhantoms(t *testing.T) {
+	s := newStory("school")
+	s.watched(9, 2*day)
+	want := s.At(s.now, 0).Opinion
+	for n := range 500 {
+		s.tell(mac(100+n), &contract.DeviceSeen{})
+		s.tell(mac(100+n), &contract.SegmentRecorded{Rows: 10, Unjudged: 10})
+		s.tell(mac(100+n), &contract.SegmentRecorded{Rows: 9, Unjudged: 9})
+	}
+	z := s.At(s.now, 0)
+	if z.Opinion != want || z.Devices[100].Counts || !z.Devices[0].Counts {
+		t.Errorf("500 phantoms make of the zone %+v, want %+v", z.Opinion, want)
+	}
+	s.tell(mac(100), &contract.SegmentRecorded{Rows: 1, Unjudged: 1})
+	z = s.At(s.now, 0)
+	if !z.Devices[9].Counts || z.Uncertainty <= want.Uncertainty {
+		t.Errorf("a device with 20 snapshots does not count: %+v", z.Devices[9])
+	}
+	var alone story
+	alone.tell(mac(1), &contract.DeviceSeen{})
+	if z := alone.At(alone.now, 0); z.Uncertainty != 1 || len(z.Devices) != 1 {
+		t.Errorf("a zone of one phantom: %+v", z)
 	}
 }
 
