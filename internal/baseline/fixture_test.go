@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"io"
 	"math"
-	"math/rand/v2"
 	"os"
 	"slices"
 	"testing"
@@ -293,28 +292,4 @@ func TestKitNETAgrees(t *testing.T) {
 		e.learn(&train[want.MapRows+i], o.LearningRate)
 	}
 	near(t, scored(e, test), want.Score, 1e-9, 0)
-}
-
-func TestElementary(t *testing.T) {
-	draw := rand.New(rand.NewPCG(1, 1))
-	for range 100_000 {
-		x := math.Exp(14*draw.Float64() - 7)
-		if x > 700 {
-			continue
-		}
-		if got, want := expNeg(x), math.Exp(-x); math.Abs(got/want-1) > 1e-12 {
-			t.Fatalf("expNeg(%v) = %v, want %v", x, got, want)
-		}
-		if got, want := ln(x), math.Log(x); math.Abs(got-want) > 1e-14*max(1, math.Abs(want)) {
-			t.Fatalf("ln(%v) = %v, want %v", x, got, want)
-		}
-	}
-	for _, c := range []struct{ x, want float64 }{{0, 1}, {708, 0}, {math.Inf(1), 0}, {math.NaN(), 0}} {
-		if got := expNeg(c.x); got != c.want {
-			t.Errorf("expNeg(%v) = %v, want %v", c.x, got, c.want)
-		}
-	}
-	if got := sigmoid(-3) + sigmoid(3); math.Abs(got-1) > 1e-15 {
-		t.Errorf("the sigmoid of 3 and -3 add up to %v", got)
-	}
 }

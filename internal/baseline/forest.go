@@ -193,7 +193,7 @@ func (f *forest) scoreBlock(rows []row, scores []float64) {
 			scores[i] = math.Inf(1)
 			continue
 		}
-		scores[i] = expNeg(scores[i] / f.usual * math.Ln2)
+		scores[i] = expNeg(float64(scores[i] / f.usual * math.Ln2))
 	}
 }
 

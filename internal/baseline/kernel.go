@@ -1,7 +1,5 @@
 package baseline
 
-import "math"
-
 // kernel gives columns of the matrix exp(−γ·d²) and keeps those used last.
 type kernel struct {
 	rows   []row
@@ -65,10 +63,10 @@ func (k *kernel) fill(i int, at int32) {
 	if k.slots[at] == nil {
 		k.slots[at] = make([]float32, len(k.panels)*lanes)
 	}
-	column, far := k.slots[at], float32(math.Inf(1))
+	column := k.slots[at]
 	var d [lanes]float32
 	for p := range k.panels {
-		k.panels[p].distances(&k.rows[i], far, &d)
+		k.panels[p].distances(&k.rows[i], &d)
 		for l, v := range d {
 			column[p*lanes+l] = float32(expNeg(float64(k.gamma * float64(v))))
 		}

@@ -60,7 +60,9 @@ func (l *localOutlier) nearest(r *row, except int, list []neighbour) {
 	last := &list[len(list)-1]
 	var d [lanes]float32
 	for p := range l.panels {
-		l.panels[p].distances(r, last.squared, &d)
+		if !l.panels[p].distancesWithin(last.squared, r, &d) {
+			continue
+		}
 		for i, v := range d {
 			if at := p*lanes + i; v < last.squared && at != except && at < l.count {
 				insert(list, neighbour{v, int32(at)})

@@ -21,27 +21,40 @@ func panels(rows []row) []panel {
 	return out
 }
 
+// distances sets d to the squared Euclidean distances of r to the eight rows.
+// Each sum takes the features in ascending order, each step rounded to float32.
+func (p *panel) distances(r *row, d *[lanes]float32) {
+	*d = [lanes]float32{}
+	addSquares(d, p[:], r[:])
+}
+
 // stretch is how many features are summed before sums are held against a bound;
 // it divides their number.
 const stretch = 23
 
-// distances sets d to the squared Euclidean distances of r to the eight rows.
-// When all of them exceed bound it may stop early: then d holds numbers greater
-// than bound and at most the distances. Each sum takes the features in ascending
-// order, each step rounded to float32.
-func (p *panel) distances(r *row, bound float32, d *[lanes]float32) {
+// distancesWithin is distances, but gives up and reports false once all eight
+// exceed bound.
+func (p *panel) distancesWithin(bound float32, r *row, d *[lanes]float32) bool {
 	*d = [lanes]float32{}
 	for at := 0; at < len(r); at += stretch {
 		addSquares(d, p[at:at+stretch], r[at:at+stretch])
-		if min(d[0], d[1], d[2], d[3], d[4], d[5], d[6], d[7]) > bound {
-			return
+		if allExceed(d, bound) {
+			return false
 		}
 	}
+	return true
 }
 
-// addSquares adds to each lane of d the squares of the differences of its column
-// from the values, of which there are as many as columns.
-func addSquares(d *[lanes]float32, columns [][lanes]float32, values []float32) {
+func allExceed(d *[lanes]float32, bound float32) bool {
+	return d[0] > bound && d[1] > bound && d[2] > bound && d[3] > bound &&
+		d[4] > bound && d[5] > bound && d[6] > bound && d[7] > bound
+}
+
+// addSquaresGo adds to each lane of d the squares of the differences of its
+// column from the values, of which there are as many as columns. It says what
+// addSquares does, and does it where there is no assembly: four lanes at a
+// time, since eight sums and their operands do not fit into the registers.
+func addSquaresGo(d *[lanes]float32, columns [][lanes]float32, values []float32) {
 	columns = columns[:len(values)]
 	d0, d1, d2, d3 := d[0], d[1], d[2], d[3]
 	for i, x := range values {

@@ -91,7 +91,7 @@ func (m *machine) scoreBlock(rows []row, scores []float64) {
 // similarity gives the weighted kernel values of a row and eight others.
 func (m *machine) similarity(p *panel, weights *[lanes]float64, r *row) float64 {
 	var d [lanes]float32
-	p.distances(r, float32(math.Inf(1)), &d)
+	p.distances(r, &d)
 	sum := 0.0
 	for i, v := range d {
 		sum += float64(weights[i] * expNeg(float64(m.gamma*float64(v))))
