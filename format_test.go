@@ -163,7 +163,7 @@ func (v *vectors) rows() {
 func (v *vectors) alert() {
 	a := zone.Alert{Device: vectorDevice(), Name: "Webcam", Since: vectorTime, Raised: vectorTime + 1e9, Packet: 7, Reason: zone.ReasonScore,
 		Text: "talks to 122 hosts on TCP port 23 in 60 s; never before", Score: 1.5, Threshold: 0.25, Window: 60, Span: 60e9, Flagged: 31,
-		First: 1, Last: 40, Rows: 40, Features: []zone.AlertFeature{{Name: "HH_L0.01_weight", Observed: 12, Low: 1, High: 3.5, Share: 0.5}}}
+		First: 1, Last: 40, Rows: 40, Contacts: []zone.SeqID{}, Features: []zone.AlertFeature{{Name: "HH_L0.01_weight", Observed: 12, Low: 1, High: 3.5, Share: 0.5}}}
 	b, err := a.Canonical()
 	v.must(err)
 	digest, err := a.Digest()

@@ -103,6 +103,12 @@ func signatureID(reason string) int {
 		return 1
 	case zone.ReasonSource:
 		return 2
+	case zone.ReasonHosts:
+		return 3
+	case zone.ReasonPorts:
+		return 4
+	case zone.ReasonRate:
+		return 5
 	}
 	return 0
 }

@@ -11,6 +11,7 @@ import (
 const (
 	MaxAddresses = 256
 	MaxPorts     = 256
+	MaxKnown     = 1024
 )
 
 // Profile is what a device was seen to do while it was learned, in plain
@@ -21,11 +22,14 @@ type Profile struct {
 	Addresses []netip.Addr `cbor:"addresses"`
 	// Prefixes are the IPv6 /64 networks of its source addresses, sorted.
 	Prefixes []netip.Prefix `cbor:"prefixes"`
-	// Hosts is the number of destination hosts.
-	Hosts int `cbor:"hosts"`
-	// MaxNewHosts is the largest number of different hosts contacted within any
-	// 60 s.
-	MaxNewHosts int `cbor:"max_new_hosts"`
+	// Known are hosts that the device turned to, sorted.
+	Known []netip.Addr `cbor:"known"`
+	// NewHosts and NewPorts are the most hosts and services that it turned to
+	// for the first time, without an answer, within any 10 min after it settled.
+	NewHosts int `cbor:"new_hosts"`
+	NewPorts int `cbor:"new_ports"`
+	// MaxRate is the most packets sent within any second.
+	MaxRate int `cbor:"max_rate"`
 	// MaxPackets and MaxBytes are the most sent within any 10 s.
 	MaxPackets int   `cbor:"max_packets"`
 	MaxBytes   int64 `cbor:"max_bytes"`
@@ -51,7 +55,7 @@ func (p *Profile) Validate() error {
 	if err := p.validateSources(); err != nil {
 		return err
 	}
-	for _, n := range []int{p.Hosts, p.MaxNewHosts, p.MaxPackets} {
+	for _, n := range []int{p.NewHosts, p.NewPorts, p.MaxRate, p.MaxPackets} {
 		if n < 0 || n > math.MaxInt32 {
 			return fmt.Errorf("profile: count %d is out of range", n)
 		}
@@ -75,9 +79,14 @@ func (p *Profile) validateSources() error {
 		return fmt.Errorf("profile: %d addresses and %d prefixes, at most %d each",
 			len(p.Addresses), len(p.Prefixes), MaxAddresses)
 	}
-	for i, a := range p.Addresses {
-		if !a.IsValid() || a.Is4In6() || a.Zone() != "" || i > 0 && p.Addresses[i-1].Compare(a) >= 0 {
-			return fmt.Errorf("profile: address %q is invalid or out of order", a)
+	if len(p.Known) > MaxKnown {
+		return fmt.Errorf("profile: %d known hosts, at most %d", len(p.Known), MaxKnown)
+	}
+	for _, list := range [][]netip.Addr{p.Addresses, p.Known} {
+		for i, a := range list {
+			if !a.IsValid() || a.Is4In6() || a.Zone() != "" || i > 0 && list[i-1].Compare(a) >= 0 {
+				return fmt.Errorf("profile: address %q is invalid or out of order", a)
+			}
 		}
 	}
 	for i, x := range p.Prefixes {
@@ -93,6 +102,7 @@ func (p *Profile) validateSources() error {
 func (p Profile) clone() Profile {
 	p.Addresses = append([]netip.Addr(nil), p.Addresses...)
 	p.Prefixes = append([]netip.Prefix(nil), p.Prefixes...)
+	p.Known = append([]netip.Addr(nil), p.Known...)
 	p.Ports = append([]PortUse(nil), p.Ports...)
 	return p
 }
@@ -109,5 +119,6 @@ func (p *Profile) Owns(a netip.Addr) bool {
 
 func (p *Profile) equal(q Profile) bool {
 	return slices.Equal(p.Addresses, q.Addresses) && slices.Equal(p.Prefixes, q.Prefixes) && slices.Equal(p.Ports, q.Ports) &&
-		p.Hosts == q.Hosts && p.MaxNewHosts == q.MaxNewHosts && p.MaxPackets == q.MaxPackets && p.MaxBytes == q.MaxBytes
+		slices.Equal(p.Known, q.Known) && p.NewHosts == q.NewHosts && p.NewPorts == q.NewPorts && p.MaxRate == q.MaxRate &&
+		p.MaxPackets == q.MaxPackets && p.MaxBytes == q.MaxBytes
 }

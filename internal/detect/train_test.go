@@ -51,7 +51,8 @@ func sampleProfile() Profile {
 	return Profile{
 		Addresses: []netip.Addr{netip.MustParseAddr("192.168.1.7"), netip.MustParseAddr("fe80::7")},
 		Prefixes:  []netip.Prefix{netip.MustParsePrefix("2001:db8:0:1::/64")},
-		Hosts:     5, MaxNewHosts: 2, MaxPackets: 100, MaxBytes: 1 << 40,
+		Known:     []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")},
+		NewHosts:  5, NewPorts: 2, MaxRate: 20, MaxPackets: 100, MaxBytes: 1 << 40,
 		Ports: []PortUse{{Proto: 6, Port: 443, MaxHosts: 3}, {Proto: 17, Port: 53, MaxHosts: 1}},
 	}
 }
@@ -154,7 +155,7 @@ func TestTrainRefuses(t *testing.T) {
 		t.Errorf("rule: %v", err)
 	}
 	in = device(300, 1)
-	in.Profile.Hosts = -1
+	in.Profile.NewHosts = -1
 	if _, err := Train(t.Context(), in, quick(), nil); err == nil {
 		t.Error("a broken profile was accepted")
 	}

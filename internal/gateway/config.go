@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/goccy/go-yaml"
@@ -91,6 +93,9 @@ type DetectorConfig struct {
 	Seed   uint64  `yaml:"seed"`   // of the training, default 0
 	Epochs int     `yaml:"epochs"` // at most, default 30
 	Window int     `yaml:"window"` // snapshots that vote; default: found while learning
+	// Without lists the reasons that are no cause for an alert: score, source,
+	// hosts, ports, rate. Default: none.
+	Without []string `yaml:"without"`
 }
 
 // StoreConfig bounds what is kept of snapshots.
@@ -205,6 +210,9 @@ func (c Config) Validate() error {
 			errs = append(errs, fmt.Errorf("zone.name: %w", err))
 		}
 	}
+	for _, reason := range c.Detector.Without {
+		bad(!slices.Contains(monitor.Reasons(), reason), "detector.without is %q: want some of %s", reason, strings.Join(monitor.Reasons(), ", "))
+	}
 	if err := c.detectOptions().Validate(); err != nil {
 		errs = append(errs, fmt.Errorf("detector: %w", err))
 	}
@@ -243,7 +251,7 @@ func (c Config) monitorOptions() monitor.Options {
 		Learn:  monitor.Learn{Snapshots: c.Learn.Snapshots, For: time.Duration(c.Learn.For)},
 		Detect: c.detectOptions(), Limits: feature.Limits(c.Tables),
 		SegmentRows: c.Store.SegmentRows, SegmentAge: time.Duration(c.Store.SegmentAge),
-		Quiet: time.Duration(c.Quiet), Batch: c.Batch, Workers: workers, MaxDevices: c.Devices.Max,
+		Without: c.Detector.Without, Quiet: time.Duration(c.Quiet), Batch: c.Batch, Workers: workers, MaxDevices: c.Devices.Max,
 	}
 }
 

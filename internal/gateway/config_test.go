@@ -40,6 +40,7 @@ func TestConfigErrors(t *testing.T) {
 		"ledger: {driver: paper}":             `ledger.driver is "paper": want embedded`,
 		"trust: {threshold: 1.5}":             "trust.threshold is 1.5: want 0 to 1",
 		"detector: {rule: guess}":             "detector",
+		"detector: {without: [luck]}":         "detector.without",
 		"state: [":                            "[",
 	} {
 		if _, err := ParseConfig([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {

@@ -10,6 +10,7 @@ import (
 	"bellwether/internal/contract"
 	"bellwether/internal/detect"
 	"bellwether/internal/feature"
+	"bellwether/internal/novelty"
 	"bellwether/internal/zone"
 )
 
@@ -35,7 +36,8 @@ type device struct {
 	scorer    *detect.Scorer
 	vote      *detect.Vote
 	tail      *detect.Vote // over the same number of snapshots, however old: ends an episode
-	recent    []recent     // ring of the newest snapshots, as many as vote
+	novel     *novelty.Tracker
+	recent    []recent // ring of the newest snapshots, as many as vote
 	oldest    int
 	lastAlarm zone.Time // newest snapshot that was cause for alarm, 0 before any
 
@@ -146,24 +148,33 @@ func (m *Monitor) install(d *device, model *detect.Model, digest zone.Hash) {
 	d.scorer = model.NewScorer()
 	d.vote = detect.NewVote(model.Window, model.Span)
 	d.tail = detect.NewVote(model.Window, tailSpan)
+	d.novel = m.newTracker(model)
 	d.recent, d.oldest = nil, 0
 	m.sources.claim(d, model.Profile.Addresses)
 }
 
+func (m *Monitor) newTracker(model *detect.Model) *novelty.Tracker {
+	return novelty.NewTracker(&model.Profile, m.without)
+}
+
+// without reports a reason that is switched off.
+func (m *Monitor) without(reason string) bool { return slices.Contains(m.o.Without, reason) }
+
 // forget takes the device's model away: it learns again from now.
 func (d *device) forget(now zone.Time) {
 	d.state, d.joined = zone.StateLearning, now
-	d.model, d.scorer, d.vote, d.digest = nil, nil, nil, zone.Hash{}
+	d.model, d.scorer, d.vote, d.novel, d.digest = nil, nil, nil, nil, zone.Hash{}
 	d.learnFrom, d.learnedTo, d.learning = 0, 0, 0
 	d.episode = nil
 }
 
 // forgetTraffic drops what belongs to one run of packets only.
-func (d *device) forgetTraffic() {
+func (m *Monitor) forgetTraffic(d *device) {
 	d.recent, d.oldest, d.lastAlarm = nil, 0, 0
-	if d.vote != nil {
+	if d.model != nil {
 		d.vote.Reset()
 		d.tail.Reset()
+		d.novel = m.newTracker(d.model)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"bellwether/internal/contract"
+	"bellwether/internal/novelty"
 	"bellwether/internal/zone"
 )
 
@@ -19,11 +20,11 @@ type Episode struct {
 
 // raise calls a device malicious because of snapshot s: the evidence goes to
 // the store and the ledger first, then the verdict, then the alert goes out.
-func (m *Monitor) raise(ctx context.Context, d *device, s *zone.Snapshot, reason, misuse string) error {
+func (m *Monitor) raise(ctx context.Context, d *device, s *zone.Snapshot, why cause) error {
 	if err := m.closeSegment(ctx); err != nil {
 		return err
 	}
-	alert, err := m.compose(ctx, d, s, reason, misuse)
+	alert, err := m.compose(ctx, d, s, why)
 	if err != nil {
 		return err
 	}
@@ -31,7 +32,7 @@ func (m *Monitor) raise(ctx context.Context, d *device, s *zone.Snapshot, reason
 	if err != nil {
 		return err
 	}
-	body := &contract.VerdictChanged{From: d.state, To: zone.StateMalicious, Reason: reason,
+	body := &contract.VerdictChanged{From: d.state, To: zone.StateMalicious, Reason: why.reason,
 		First: alert.First, Last: alert.Last, Score: alert.Score, Threshold: alert.Threshold,
 		Model: d.digest, Alert: digest, Since: alert.Since}
 	if err := m.record.submit(ctx, d, s.Time, body); err != nil {
@@ -70,41 +71,56 @@ func (m *Monitor) forgetEpisode(e *Episode) {
 }
 
 // compose makes the alert record from the stored evidence.
-func (m *Monitor) compose(ctx context.Context, d *device, s *zone.Snapshot, reason, misuse string) (zone.Alert, error) {
+func (m *Monitor) compose(ctx context.Context, d *device, s *zone.Snapshot, why cause) (zone.Alert, error) {
 	first := s.Seq
-	if reason == zone.ReasonScore {
+	switch why.reason {
+	case zone.ReasonSource:
+	case zone.ReasonScore:
 		first = d.firstVoter(s.Time)
+	default:
+		first = why.found.First
 	}
-	rows, err := m.stored(ctx, d, first, s.Seq)
+	rows, err := m.stored(ctx, d, first, s.Seq, why.found.Contacts)
 	if err != nil {
 		return zone.Alert{}, err
 	}
-	w := Weigh(d.model, rows)
+	w := Weigh(d.model, why.reason, rows)
 	a := zone.Alert{
 		Zone: m.record.zone, Device: d.mac, Name: d.name, Since: w.Since, Raised: s.Time, Packet: s.Packet,
-		Reason: reason, Score: w.Score, Threshold: d.model.Threshold, Window: d.model.Window,
+		Reason: why.reason, Score: w.Score, Threshold: w.Threshold, Window: d.model.Window,
 		Span: int64(d.model.Span), Flagged: w.Flagged, Model: d.digest,
-		First: first, Last: s.Seq, Rows: len(rows), Features: w.Features,
+		First: first, Last: s.Seq, Rows: len(rows), Contacts: append([]zone.SeqID{}, why.found.Contacts...), Features: w.Features,
 	}
-	if a.Text = misuse; misuse != "" {
-		return a, nil
-	}
-	before, err := m.lately(ctx, d, s)
-	if err != nil {
-		return zone.Alert{}, err
-	}
-	a.Text = inWords(before, &d.model.Profile, w.Features)
-	return a, nil
+	a.Text, err = m.inWords(ctx, d, s, why, rows, w.Features)
+	return a, err
 }
 
-// stored reads a device's snapshots back from the store.
-func (m *Monitor) stored(ctx context.Context, d *device, from, to zone.SeqID) ([]zone.Snapshot, error) {
+// inWords gives the reason of an alert in words.
+func (m *Monitor) inWords(ctx context.Context, d *device, s *zone.Snapshot, why cause, rows []zone.Snapshot, features []zone.AlertFeature) (string, error) {
+	switch why.reason {
+	case zone.ReasonSource:
+		return why.misuse, nil
+	case zone.ReasonScore:
+		before, err := m.lately(ctx, d, s)
+		if err != nil {
+			return "", err
+		}
+		return inWords(before, &d.model.Profile, features), nil
+	}
+	text, _ := novelty.Describe(&d.model.Profile, why.reason, rows)
+	return text, nil
+}
+
+// stored reads a device's snapshots back from the store, or only those named.
+func (m *Monitor) stored(ctx context.Context, d *device, from, to zone.SeqID, only []zone.SeqID) ([]zone.Snapshot, error) {
 	var rows []zone.Snapshot
 	for s, err := range m.p.Store.Rows(ctx, from, to, d.mac) {
 		if err != nil {
 			return nil, fmt.Errorf("evidence of %s: %w", d.mac, err)
 		}
-		rows = append(rows, *s)
+		if _, named := slices.BinarySearch(only, s.Seq); named || len(only) == 0 {
+			rows = append(rows, *s)
+		}
 	}
 	return rows, nil
 }

@@ -5,25 +5,33 @@ import (
 
 	"bellwether/internal/detect"
 	"bellwether/internal/feature"
+	"bellwether/internal/novelty"
 	"bellwether/internal/zone"
 )
 
 // topFeatures is how many features an alert names.
 const topFeatures = 5
 
-// Weighed is what a model says of a run of snapshots.
+// Weighed is what a model says of an alert's snapshots.
 type Weighed struct {
-	Since    zone.Time // the earliest flagged one
-	Score    float64   // median score of the flagged ones
-	Flagged  int
-	Features []zone.AlertFeature
+	Since     zone.Time // the earliest that counts
+	Score     float64   // median score of the flagged ones, or their count
+	Threshold float64   // what it had to exceed
+	Flagged   int       // how many count
+	Features  []zone.AlertFeature
 }
 
-// Weigh judges snapshots of one device again: those are flagged that are
-// labelled malicious. It reads nothing but its arguments, so that a stranger
-// who holds the snapshots and the model comes to the same result.
-func Weigh(model *detect.Model, rows []zone.Snapshot) Weighed {
-	var w Weighed
+// Weigh judges the snapshots of an alert again: those count that are labelled
+// malicious, or, where the reason is one of novelty's, all of them. It reads
+// nothing but its arguments, so that a stranger who holds the snapshots and the
+// model comes to the same result.
+func Weigh(model *detect.Model, reason string, rows []zone.Snapshot) Weighed {
+	if limit := novelty.Limit(&model.Profile, reason); limit > 0 && len(rows) > 0 {
+		_, feature := novelty.Describe(&model.Profile, reason, rows)
+		return Weighed{Since: rows[0].Time, Score: float64(len(rows)), Threshold: float64(limit), Flagged: len(rows),
+			Features: []zone.AlertFeature{feature}}
+	}
+	w := Weighed{Threshold: model.Threshold}
 	var scores []float64
 	var shares [zone.Features]float64
 	var last *zone.Snapshot

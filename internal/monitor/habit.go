@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"bellwether/internal/detect"
+	"bellwether/internal/novelty"
 	"bellwether/internal/zone"
 )
 
@@ -20,24 +21,18 @@ const (
 // count that it can tell.
 const maxHabit = 8192
 
-// service is what a device asks of others: a protocol (an IP protocol number,
-// or the EtherType of ARP) and a destination port.
-type service struct {
-	proto, port uint16
-}
-
 type contact struct {
 	time    zone.Time
-	service service
+	service novelty.Service
 	dst     netip.Addr
-	asks    bool // it counts among the hosts contacted
+	opens   bool // it counts among the hosts contacted
 	length  uint32
 }
 
 // habit counts what a device did in the last minute.
 type habit struct {
 	contacts []contact // in order of arrival
-	hosts    map[service]map[netip.Addr]int
+	hosts    map[novelty.Service]map[netip.Addr]int
 	all      map[netip.Addr]int
 	packets  int // in the last rateSpan
 	bytes    int64
@@ -45,39 +40,17 @@ type habit struct {
 }
 
 func newHabit() *habit {
-	return &habit{hosts: map[service]map[netip.Addr]int{}, all: map[netip.Addr]int{}}
-}
-
-const (
-	protoTCP = 6
-	protoUDP = 17
-	protoARP = 0x0806
-	tcpSYN   = 0x02
-	tcpACK   = 0x10
-)
-
-// asks reports a snapshot by which the device itself turns to a host.
-func asks(s *zone.Snapshot) bool {
-	switch s.Proto {
-	case protoTCP:
-		return s.TCPFlags&(tcpSYN|tcpACK) == tcpSYN
-	case protoUDP:
-		return s.SrcPort >= s.DstPort
-	}
-	return s.Dst.IsValid()
+	return &habit{hosts: map[novelty.Service]map[netip.Addr]int{}, all: map[netip.Addr]int{}}
 }
 
 // add counts the device's next snapshot.
 func (h *habit) add(s *zone.Snapshot) {
-	c := contact{time: s.Time, service: service{s.Proto, s.DstPort}, dst: s.Dst, asks: asks(s), length: s.Length}
-	if s.Proto == protoARP {
-		c.service.port = 0
-	}
+	c := contact{time: s.Time, service: novelty.ServiceOf(s), dst: s.Dst, opens: novelty.Opens(s), length: s.Length}
 	h.expire(s.Time)
 	h.contacts = append(h.contacts, c)
 	h.packets++
 	h.bytes += int64(c.length)
-	if !c.asks {
+	if !c.opens {
 		return
 	}
 	hosts := h.hosts[c.service]
@@ -114,7 +87,7 @@ func (h *habit) expire(now zone.Time) {
 }
 
 func (h *habit) forget(c *contact) {
-	if !c.asks {
+	if !c.opens {
 		return
 	}
 	less(h.all, c.dst)
@@ -137,17 +110,14 @@ const maxServices = 256
 type profiler struct {
 	now       *habit
 	profile   detect.Profile
-	services  map[service]int
+	services  map[novelty.Service]int
 	addresses map[netip.Addr]bool
-	known     map[netip.Addr]bool
+	novelty   *novelty.Learner
 }
 
 func newProfiler() *profiler {
-	return &profiler{now: newHabit(), services: map[service]int{}, addresses: map[netip.Addr]bool{}, known: map[netip.Addr]bool{}}
+	return &profiler{now: newHabit(), services: map[novelty.Service]int{}, addresses: map[netip.Addr]bool{}, novelty: novelty.NewLearner()}
 }
-
-// maxKnown bounds the hosts that a profile counts.
-const maxKnown = 4096
 
 func (p *profiler) add(s *zone.Snapshot) {
 	if s.SrcMAC != s.Device {
@@ -156,16 +126,13 @@ func (p *profiler) add(s *zone.Snapshot) {
 	if Bindable(s.Src) && len(p.addresses) < detect.MaxAddresses {
 		p.addresses[s.Src] = true
 	}
+	p.novelty.Add(s)
 	p.now.add(s)
-	p.profile.MaxNewHosts = max(p.profile.MaxNewHosts, len(p.now.all))
 	p.profile.MaxPackets = max(p.profile.MaxPackets, p.now.packets)
 	p.profile.MaxBytes = max(p.profile.MaxBytes, p.now.bytes)
-	if c := &p.now.contacts[len(p.now.contacts)-1]; c.asks {
+	if c := &p.now.contacts[len(p.now.contacts)-1]; c.opens {
 		if len(p.services) < 16*maxServices || p.services[c.service] > 0 {
 			p.services[c.service] = max(p.services[c.service], len(p.now.hosts[c.service]))
-		}
-		if len(p.known) < maxKnown {
-			p.known[c.dst] = true
 		}
 	}
 }
@@ -173,7 +140,7 @@ func (p *profiler) add(s *zone.Snapshot) {
 // result gives the profile, its lists sorted.
 func (p *profiler) result() detect.Profile {
 	out := p.profile
-	out.Hosts = len(p.known)
+	p.novelty.Fill(&out)
 	for a := range p.addresses {
 		out.Addresses = append(out.Addresses, a)
 		if a.Is6() {
@@ -186,7 +153,7 @@ func (p *profiler) result() detect.Profile {
 	slices.SortFunc(out.Prefixes, func(a, b netip.Prefix) int { return a.Addr().Compare(b.Addr()) })
 	out.Prefixes = slices.Compact(out.Prefixes)
 	for s, n := range p.services {
-		out.Ports = append(out.Ports, detect.PortUse{Proto: s.proto, Port: s.port, MaxHosts: n})
+		out.Ports = append(out.Ports, detect.PortUse{Proto: s.Proto, Port: s.Port, MaxHosts: n})
 	}
 	byHosts := func(a, b detect.PortUse) int {
 		return cmp.Or(-cmp.Compare(a.MaxHosts, b.MaxHosts), cmp.Compare(a.Proto, b.Proto), cmp.Compare(a.Port, b.Port))

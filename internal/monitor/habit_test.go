@@ -7,7 +7,13 @@ import (
 	"testing"
 	"time"
 
+	"bellwether/internal/novelty"
 	"bellwether/internal/zone"
+)
+
+const (
+	tcp, udp       = 6, 17
+	tcpSYN, tcpACK = 0x02, 0x10
 )
 
 func host(i int) netip.Addr { return netip.AddrFrom4([4]byte{198, 18, byte(i >> 8), byte(i)}) }
@@ -16,33 +22,12 @@ func row(at time.Duration, dst netip.Addr, proto, src, port uint16, flags uint8,
 	return &zone.Snapshot{Time: zone.Time(at), Device: camera, SrcMAC: camera, Src: cameraA, Dst: dst, Proto: proto, SrcPort: src, DstPort: port, TCPFlags: flags, Length: length}
 }
 
-func TestAsks(t *testing.T) {
-	for _, c := range []struct {
-		name string
-		row  *zone.Snapshot
-		want bool
-	}{
-		{"SYN", row(0, cloud, protoTCP, 40000, 23, tcpSYN, 60), true},
-		{"SYN and ACK", row(0, cloud, protoTCP, 80, 40000, tcpSYN|tcpACK, 60), false},
-		{"ACK", row(0, cloud, protoTCP, 40000, 443, tcpACK, 60), false},
-		{"DNS question", row(0, cloud, protoUDP, 40000, 53, 0, 60), true},
-		{"DNS answer", row(0, cloud, protoUDP, 53, 40000, 0, 60), false},
-		{"NTP", row(0, cloud, protoUDP, 123, 123, 0, 60), true},
-		{"ping", row(0, cloud, 1, 0, 8<<8, 0, 60), true},
-		{"no address", row(0, netip.Addr{}, 0x88cc, 0, 0, 0, 60), false},
-	} {
-		if got := asks(c.row); got != c.want {
-			t.Errorf("%s: %v, want %v", c.name, got, c.want)
-		}
-	}
-}
-
 // counted is what a habit says, counted anew from all rows.
 func counted(rows []*zone.Snapshot, now zone.Time) (hosts, packets int, bytes int64) {
 	seen := map[netip.Addr]bool{}
 	for _, r := range rows {
 		age := now.Sub(r.Time)
-		if age <= hostSpan && asks(r) {
+		if age <= hostSpan && novelty.Opens(r) {
 			seen[r.Dst] = true
 		}
 		if age <= rateSpan {
@@ -63,7 +48,7 @@ func TestHabitCountsTheLastMinute(t *testing.T) {
 		if noise.IntN(300) == 0 {
 			at += 3 * time.Minute
 		}
-		r := row(at, host(noise.IntN(200)), protoTCP, 40000, uint16(20+noise.IntN(4)), []uint8{tcpSYN, tcpACK}[noise.IntN(2)], uint32(60+noise.IntN(1000)))
+		r := row(at, host(noise.IntN(200)), tcp, 40000, uint16(20+noise.IntN(4)), []uint8{tcpSYN, tcpACK}[noise.IntN(2)], uint32(60+noise.IntN(1000)))
 		rows = append(rows, r)
 		h.add(r)
 		hosts, packets, bytes := counted(rows, r.Time)
@@ -76,12 +61,12 @@ func TestHabitCountsTheLastMinute(t *testing.T) {
 func TestHabitIsBounded(t *testing.T) {
 	h := newHabit()
 	for i := range 5 * maxHabit {
-		h.add(row(time.Duration(i)*time.Microsecond, host(i), protoTCP, 40000, 23, tcpSYN, 60))
+		h.add(row(time.Duration(i)*time.Microsecond, host(i), tcp, 40000, 23, tcpSYN, 60))
 	}
 	if len(h.contacts) > maxHabit || len(h.all) > maxHabit || h.packets > maxHabit || h.packets != len(h.contacts) || h.bytes != int64(60*h.packets) {
 		t.Errorf("%d contacts, %d hosts, %d packets, %d bytes; want at most %d, and to agree", len(h.contacts), len(h.all), h.packets, h.bytes, maxHabit)
 	}
-	h.add(row(time.Hour, host(1), protoTCP, 40000, 23, tcpSYN, 60))
+	h.add(row(time.Hour, host(1), tcp, 40000, 23, tcpSYN, 60))
 	if len(h.contacts) != 1 || len(h.all) != 1 || len(h.hosts) != 1 || h.packets != 1 {
 		t.Errorf("an hour later %d contacts are left, want the newest alone", len(h.contacts))
 	}
@@ -90,20 +75,20 @@ func TestHabitIsBounded(t *testing.T) {
 func TestProfile(t *testing.T) {
 	p := newProfiler()
 	for i := range 5 {
-		p.add(row(time.Duration(i)*time.Second, host(i), protoTCP, 40000, 443, tcpSYN, 100))
+		p.add(row(time.Duration(i)*time.Second, host(i), tcp, 40000, 443, tcpSYN, 100))
 	}
 	for i := range 3 {
-		p.add(row(2*time.Minute+time.Duration(i)*time.Second, host(i), protoUDP, 40000, 53, 0, 1000))
+		p.add(row(2*time.Minute+time.Duration(i)*time.Second, host(i), udp, 40000, 53, 0, 1000))
 	}
-	own := row(3*time.Minute, host(1), protoUDP, 40000, 53, 0, 70)
+	own := row(3*time.Minute, host(1), udp, 40000, 53, 0, 70)
 	own.Src = netip.MustParseAddr("2001:db8:1:2:3:4:5:6")
 	p.add(own)
-	misused := row(3*time.Minute, host(9), protoTCP, 40000, 23, tcpSYN, 60)
+	misused := row(3*time.Minute, host(9), tcp, 40000, 23, tcpSYN, 60)
 	misused.SrcMAC = stranger
 	p.add(misused)
 	got := p.result()
-	if got.Hosts != 5 || got.MaxNewHosts != 5 || got.MaxPackets != 5 || got.MaxBytes != 3000 {
-		t.Errorf("got %d hosts, %d at once, %d packets, %d bytes; want 5, 5, 5, 3000", got.Hosts, got.MaxNewHosts, got.MaxPackets, got.MaxBytes)
+	if len(got.Known) != 5 || got.MaxPackets != 5 || got.MaxBytes != 3000 {
+		t.Errorf("got %d hosts, %d packets, %d bytes; want 5, 5, 3000", len(got.Known), got.MaxPackets, got.MaxBytes)
 	}
 	if len(got.Ports) != 2 || got.Ports[0].Port != 443 || got.Ports[0].MaxHosts != 5 || got.Ports[1].Port != 53 || got.Ports[1].MaxHosts != 3 {
 		t.Errorf("ports are %+v", got.Ports)
@@ -120,7 +105,7 @@ func TestProfile(t *testing.T) {
 func TestProfileIsBounded(t *testing.T) {
 	p := newProfiler()
 	for i := range 20_000 {
-		r := row(time.Duration(i)*time.Millisecond, host(i), protoTCP, 40000, uint16(i), tcpSYN, 60)
+		r := row(time.Duration(i)*time.Millisecond, host(i), tcp, 40000, uint16(i), tcpSYN, 60)
 		r.Src = netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)})
 		p.add(r)
 	}

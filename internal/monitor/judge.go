@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"bellwether/internal/contract"
+	"bellwether/internal/novelty"
 	"bellwether/internal/zone"
 )
 
@@ -77,9 +78,9 @@ func (m *Monitor) judge(ctx context.Context, i int) error {
 			return err
 		}
 	}
-	alarm := ""
+	var why cause
 	if d.scorer != nil {
-		alarm = d.judge(s, m.misuse[i] != "")
+		why = m.cause(d, s, m.misuse[i])
 	}
 	d.count(s, m.closed)
 	m.segment = append(m.segment, *s)
@@ -88,11 +89,36 @@ func (m *Monitor) judge(ctx context.Context, i int) error {
 			return err
 		}
 	}
-	return m.live(ctx, d, s, alarm, m.misuse[i])
+	return m.live(ctx, d, s, why)
 }
 
-// judge labels the snapshot and says why the device is to be called malicious, if it is.
-func (d *device) judge(s *zone.Snapshot, misuse bool) string {
+// cause is why a device is to be called malicious; without a reason it is not.
+type cause struct {
+	reason string
+	misuse string          // ReasonSource in words
+	found  novelty.Finding // of the other reasons but ReasonScore
+}
+
+// cause labels the snapshot and says why its device is to be called malicious,
+// if it is.
+func (m *Monitor) cause(d *device, s *zone.Snapshot, misuse string) cause {
+	if m.without(zone.ReasonSource) {
+		misuse = ""
+	}
+	voted := d.judge(s, misuse != "")
+	found := d.novel.Add(s, d.state == zone.StateMalicious)
+	switch {
+	case misuse != "":
+		return cause{reason: zone.ReasonSource, misuse: misuse}
+	case voted && !m.without(zone.ReasonScore):
+		return cause{reason: zone.ReasonScore}
+	}
+	return cause{reason: found.Reason, found: found}
+}
+
+// judge labels the snapshot and says whether the vote finds the device
+// malicious.
+func (d *device) judge(s *zone.Snapshot, misuse bool) bool {
 	flagged := misuse || s.Score > d.model.Threshold
 	s.Label = zone.Normal
 	if flagged {
@@ -101,13 +127,7 @@ func (d *device) judge(s *zone.Snapshot, misuse bool) string {
 	majority := d.vote.Add(s.Time, flagged)
 	lingers := d.tail.Add(s.Time, flagged) && d.state == zone.StateMalicious
 	d.remember(s)
-	switch {
-	case misuse:
-		return zone.ReasonSource
-	case majority || lingers:
-		return zone.ReasonScore
-	}
-	return ""
+	return majority || lingers
 }
 
 // join records a device that is seen for the first time; it learns from now.
@@ -120,14 +140,14 @@ func (m *Monitor) join(ctx context.Context, d *device, at zone.Time) error {
 }
 
 // live moves the device on in its life after snapshot s.
-func (m *Monitor) live(ctx context.Context, d *device, s *zone.Snapshot, alarm, misuse string) error {
-	if alarm != "" || d.lastAlarm == 0 {
+func (m *Monitor) live(ctx context.Context, d *device, s *zone.Snapshot, why cause) error {
+	if why.reason != "" || d.lastAlarm == 0 {
 		d.lastAlarm = s.Time
 	}
 	switch {
-	case d.state == zone.StateWatching && alarm != "":
-		return m.raise(ctx, d, s, alarm, misuse)
-	case d.state == zone.StateMalicious && alarm == "" && s.Time.Sub(d.lastAlarm) >= m.o.Quiet:
+	case d.state == zone.StateWatching && why.reason != "":
+		return m.raise(ctx, d, s, why)
+	case d.state == zone.StateMalicious && why.reason == "" && s.Time.Sub(d.lastAlarm) >= m.o.Quiet:
 		return m.calm(ctx, d, s)
 	case d.state == zone.StateLearning && m.o.Background != nil && d.learned(m.o.Learn, s.Time):
 		return m.beginTraining(ctx, d)

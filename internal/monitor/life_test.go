@@ -26,7 +26,17 @@ func TestBenignStaysQuiet(t *testing.T) {
 }
 
 func TestScanIsOneAlert(t *testing.T) {
-	b := learned(t, Options{})
+	for reason, words := range map[string]string{
+		zone.ReasonScore: "on TCP port 23 in 60 s; never before",
+		zone.ReasonHosts: "turns to 8 hosts it never contacted before",
+	} {
+		t.Run(reason, func(t *testing.T) { testScan(t, reason, words) })
+	}
+}
+
+func testScan(t *testing.T, reason, words string) {
+	other := map[string]string{zone.ReasonScore: zone.ReasonHosts, zone.ReasonHosts: zone.ReasonScore}
+	b := learned(t, Options{Without: []string{other[reason]}})
 	b.benign(50)
 	began, packets := b.now, b.m.Packets()
 	b.scan(1500)
@@ -35,18 +45,18 @@ func TestScanIsOneAlert(t *testing.T) {
 		t.Fatalf("%d alerts, want 1 for the whole episode", len(b.alerts))
 	}
 	a := b.alerts[0]
-	if a.Device != camera || a.Reason != zone.ReasonScore || a.Packet < packets || a.Since < began {
+	if a.Device != camera || a.Reason != reason || a.Packet < packets || a.Since < began {
 		t.Errorf("alert of %s (%s), packet %d, since %s; want the camera's, packet %d or later, since %s or later", a.Device, a.Reason, a.Packet, a.Since, packets, began)
 	}
-	if !strings.Contains(a.Text, "on TCP port 23 in 60 s; never before") {
-		t.Errorf("the reason is %q: want it to name the port", a.Text)
+	if !strings.Contains(a.Text, words) {
+		t.Errorf("the reason is %q: want it to say %q", a.Text, words)
 	}
 	if took := a.Raised.Sub(began); took > 20*time.Second {
 		t.Errorf("raised after %s", took)
 	}
-	rows, err := b.m.stored(t.Context(), b.m.devices[camera], a.First, a.Last)
+	rows, err := b.m.stored(t.Context(), b.m.devices[camera], a.First, a.Last, nil)
 	b.must(err)
-	w := Weigh(b.m.devices[camera].model, rows)
+	w := Weigh(b.m.devices[camera].model, a.Reason, rows)
 	if w.Flagged != a.Flagged || w.Score != a.Score || w.Since != a.Since || !slices.Equal(w.Features, a.Features) || len(rows) != a.Rows {
 		t.Errorf("the stored evidence weighs %+v over %d rows, the alert says %+v", w, len(rows), a)
 	}

@@ -8,8 +8,8 @@
 // send it back to learning. While it learns, nothing is judged. Afterwards a
 // snapshot is malicious when the autoencoder's error exceeds the device's
 // threshold, or when it carries a source address that the device never had;
-// the device is malicious when the window vote over its snapshots says so, or
-// at once for a source address.
+// the device is malicious when the window vote over its snapshots says so, at
+// once for a source address, or when one of novelty's counts exceeds its limit.
 //
 // Time is data here: it comes with the packets. The same packets give the same
 // snapshots, verdicts and transactions whatever the batch size, the number of
@@ -42,6 +42,7 @@ type Options struct {
 	Limits      feature.Limits
 	SegmentRows int           // snapshots that fill a segment of the store: 8,192
 	SegmentAge  time.Duration // and how long one may stay open, in packet time: 10 min
+	Without     []string      // reasons of alerts that are switched off: none
 	Quiet       time.Duration // without alarm until a malicious device is watched again: 5 min
 	Batch       int           // snapshots scored together: 512; no result depends on it
 	Workers     int           // goroutines that score and train: 1; no result depends on it
@@ -52,6 +53,11 @@ type Options struct {
 	// in FinishLearning, so that a replay is judged by its second set alone.
 	Background func(job func(context.Context))
 	Log        *slog.Logger
+}
+
+// Reasons gives the reasons of alerts, for Options.Without.
+func Reasons() []string {
+	return []string{zone.ReasonScore, zone.ReasonSource, zone.ReasonHosts, zone.ReasonPorts, zone.ReasonRate}
 }
 
 // MinSnapshots is the fewest that a device can be learned from.
@@ -268,7 +274,7 @@ func (m *Monitor) Restart() {
 	m.extractor.Reset()
 	m.packets = 0
 	for _, d := range m.devices {
-		d.forgetTraffic()
+		m.forgetTraffic(d)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"bellwether/internal/detect"
+	"bellwether/internal/novelty"
 	"bellwether/internal/zone"
 )
 
@@ -31,7 +32,7 @@ func inWords(now *habit, usual *detect.Profile, features []zone.AlertFeature) st
 // hostPhrases names the services by which the device turns to more hosts than ever.
 func hostPhrases(now *habit, usual *detect.Profile) []string {
 	type excess struct {
-		service    service
+		service    novelty.Service
 		hosts, was int
 	}
 	var found []excess
@@ -42,7 +43,7 @@ func hostPhrases(now *habit, usual *detect.Profile) []string {
 		}
 	}
 	slices.SortFunc(found, func(a, b excess) int {
-		return cmp.Or(-cmp.Compare(a.hosts, b.hosts), cmp.Compare(a.service.proto, b.service.proto), cmp.Compare(a.service.port, b.service.port))
+		return cmp.Or(-cmp.Compare(a.hosts, b.hosts), cmp.Compare(a.service.Proto, b.service.Proto), cmp.Compare(a.service.Port, b.service.Port))
 	})
 	var out []string
 	for _, e := range found[:min(len(found), 2)] {
@@ -50,32 +51,18 @@ func hostPhrases(now *habit, usual *detect.Profile) []string {
 		if e.was > 0 {
 			before = fmt.Sprintf("never more than %d before", e.was)
 		}
-		out = append(out, fmt.Sprintf("talks to %d hosts %s in 60 s; %s", e.hosts, serviceName(e.service), before))
+		out = append(out, fmt.Sprintf("talks to %d hosts %s in 60 s; %s", e.hosts, e.service, before))
 	}
 	return out
 }
 
-func usedBefore(usual *detect.Profile, s service) int {
+func usedBefore(usual *detect.Profile, s novelty.Service) int {
 	for _, p := range usual.Ports {
-		if p.Proto == s.proto && p.Port == s.port {
+		if p.Proto == s.Proto && p.Port == s.Port {
 			return p.MaxHosts
 		}
 	}
 	return 0
-}
-
-func serviceName(s service) string {
-	switch s.proto {
-	case protoTCP:
-		return fmt.Sprintf("on TCP port %d", s.port)
-	case protoUDP:
-		return fmt.Sprintf("on UDP port %d", s.port)
-	case protoARP:
-		return "by ARP"
-	case 1, 58:
-		return fmt.Sprintf("by ICMP type %d", s.port>>8)
-	}
-	return fmt.Sprintf("by protocol %d", s.proto)
 }
 
 // featurePhrase says in words what one feature counts, and that it is unusual.

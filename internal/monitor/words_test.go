@@ -14,7 +14,7 @@ func TestInWords(t *testing.T) {
 	scan := func(hosts int, port uint16) *habit {
 		h := newHabit()
 		for i := range hosts {
-			h.add(row(time.Duration(i)*10*time.Millisecond, host(i), protoTCP, 40000, port, tcpSYN, 60))
+			h.add(row(time.Duration(i)*10*time.Millisecond, host(i), tcp, 40000, port, tcpSYN, 60))
 		}
 		return h
 	}
@@ -27,26 +27,15 @@ func TestInWords(t *testing.T) {
 	}{
 		{"new port", scan(122, 23), detect.Profile{MaxPackets: 100, MaxBytes: 1 << 30},
 			"talks to 122 hosts on TCP port 23 in 60 s; never before; number of packets of everything it sends over about 10 s is 812.4; usually 3 to 17.5"},
-		{"more hosts", scan(122, 23), detect.Profile{MaxPackets: 100, MaxBytes: 1 << 30, Ports: []detect.PortUse{{Proto: protoTCP, Port: 23, MaxHosts: 3}}},
+		{"more hosts", scan(122, 23), detect.Profile{MaxPackets: 100, MaxBytes: 1 << 30, Ports: []detect.PortUse{{Proto: tcp, Port: 23, MaxHosts: 3}}},
 			"talks to 122 hosts on TCP port 23 in 60 s; never more than 3 before; number of packets"},
-		{"as always", scan(122, 443), detect.Profile{MaxPackets: 100, MaxBytes: 1 << 30, Ports: []detect.PortUse{{Proto: protoTCP, Port: 443, MaxHosts: 100}}},
+		{"as always", scan(122, 443), detect.Profile{MaxPackets: 100, MaxBytes: 1 << 30, Ports: []detect.PortUse{{Proto: tcp, Port: 443, MaxHosts: 100}}},
 			"number of packets of everything it sends"},
-		{"flood", scan(1200, 443), detect.Profile{MaxPackets: 20, MaxBytes: 2000, Ports: []detect.PortUse{{Proto: protoTCP, Port: 443, MaxHosts: 2000}}},
+		{"flood", scan(1200, 443), detect.Profile{MaxPackets: 20, MaxBytes: 2000, Ports: []detect.PortUse{{Proto: tcp, Port: 443, MaxHosts: 2000}}},
 			"sends 1,001 packets in 10 s; never more than 20 before; sends 60,060 bytes in 10 s; never more than 2,000 before"},
 	} {
 		if got := inWords(c.now, &c.usual, few); !strings.HasPrefix(got, c.want) {
 			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
-		}
-	}
-}
-
-func TestServiceName(t *testing.T) {
-	for want, s := range map[string]service{
-		"on TCP port 2323": {protoTCP, 2323}, "on UDP port 53": {protoUDP, 53}, "by ARP": {protoARP, 0},
-		"by ICMP type 8": {1, 8 << 8}, "by ICMP type 135": {58, 135 << 8}, "by protocol 47": {47, 0},
-	} {
-		if got := serviceName(s); got != want {
-			t.Errorf("%v: %q, want %q", s, got, want)
 		}
 	}
 }

@@ -15,7 +15,8 @@ import (
 // TestEveryField changes every value of a bundle, and every array, in several
 // ways. Each change must be found, and the field named.
 func TestEveryField(t *testing.T) {
-	for _, b := range []*Bundle{testWorld(t).score, testWorld(t).source} {
+	w := testWorld(t)
+	for _, b := range w.bundles() {
 		t.Run(b.Alert.Reason, func(t *testing.T) {
 			t.Parallel()
 			raw := marshal(t, b)

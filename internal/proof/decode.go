@@ -11,9 +11,9 @@ import (
 	"reflect"
 )
 
-// maxPath bounds the lists of plain values, which are Merkle paths: no tree of
-// fewer than 2^64 leaves has a longer one.
-const maxPath = 64
+// maxPlain bounds the lists of plain values: Merkle paths, of which no tree of
+// fewer than 2^64 leaves has one longer than 64, and an alert's contacts.
+const maxPlain = 2048
 
 // decoder reads JSON into structs in the one form that encoding/json writes
 // them in, white space aside: every field there, once, under its exact name
@@ -78,8 +78,8 @@ func (d *decoder) list(v reflect.Value, path string) error {
 	plain := elem.Kind() != reflect.Struct
 	v.Set(reflect.MakeSlice(v.Type(), 0, 0))
 	for i := 0; d.in.More(); i++ {
-		if plain && i == maxPath {
-			return failf(path, "it has more than %d elements", maxPath)
+		if plain && i == maxPlain {
+			return failf(path, "it has more than %d elements", maxPlain)
 		}
 		v.Set(reflect.Append(v, reflect.Zero(elem)))
 		if err := d.value(v.Index(i), fmt.Sprintf("%s[%d]", path, i)); err != nil {

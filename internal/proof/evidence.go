@@ -3,6 +3,7 @@ package proof
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"bellwether/internal/contract"
 	"bellwether/internal/ledger"
@@ -10,8 +11,14 @@ import (
 	"bellwether/internal/zone"
 )
 
-// checkSegments checks that the rows are the device's complete run of snapshots
-// from the verdict's first to its last.
+// sparse reports evidence that is not every snapshot of its range, but the
+// contacts that were counted: leaving one out only weakens it.
+func (c *checker) sparse() bool {
+	return c.verdict.Reason == zone.ReasonHosts || c.verdict.Reason == zone.ReasonPorts
+}
+
+// checkSegments checks that the rows are the device's snapshots from the
+// verdict's first to its last: the complete run, unless the evidence is sparse.
 func (c *checker) checkSegments() (string, error) {
 	numbers := map[uint64]bool{}
 	for i := range c.b.Segments {
@@ -31,10 +38,38 @@ func (c *checker) checkSegments() (string, error) {
 	if last != c.verdict.Last {
 		return "", failf(fmt.Sprintf("segments[%d].rows", len(c.b.Segments)-1), "they end with SEQ %d, the verdict says %d", last, c.verdict.Last)
 	}
+	if c.sparse() {
+		if len(c.b.Between) > 0 {
+			return "", failf("between[0]", "evidence of this kind needs none")
+		}
+		if err := c.checkContacts("segments", c.rows, 0, ^zone.SeqID(0)); err != nil {
+			return "", err
+		}
+		return fmt.Sprintf("%d snapshots, SEQ %d to %d, are what the ledger has hashes of", len(c.rows), first, last), nil
+	}
 	if err := c.checkBetween(numbers); err != nil {
 		return "", err
 	}
 	return fmt.Sprintf("%d snapshots, SEQ %d to %d, are all that the ledger has hashes of", len(c.rows), first, last), nil
+}
+
+// checkContacts checks that the rows of a field are the contacts that the alert
+// names from one SEQ-ID to another. It blames the alert's list only if the
+// verdict is about another alert.
+func (c *checker) checkContacts(field string, rows []zone.Snapshot, from, to zone.SeqID) error {
+	var named []zone.SeqID
+	for _, seq := range c.b.Alert.Contacts {
+		if from <= seq && seq <= to {
+			named = append(named, seq)
+		}
+	}
+	if slices.EqualFunc(named, rows, func(seq zone.SeqID, s zone.Snapshot) bool { return seq == s.Seq }) {
+		return nil
+	}
+	if digest, err := c.b.Alert.Digest(); err != nil || digest != c.verdict.Alert {
+		return failf("alert.contacts", "it does not name the rows that are there")
+	}
+	return failf(field, "they are not the contacts that the alert names")
 }
 
 // checkSegment checks one segment's transaction and rows, and gives the
@@ -61,19 +96,21 @@ func (c *checker) checkSegment(i int) (uint64, error) {
 		}
 	}
 	switch {
+	case c.sparse():
+		err = c.checkContacts(field+".rows", c.rows[len(c.rows)-len(seg.Rows):], body.First, body.Last)
 	case i > 0 && seg.Rows[0].Index != 0:
 		return 0, failf(field+".rows", "those at the segment's beginning are missing")
 	case i < len(c.b.Segments)-1 && seg.Rows[len(seg.Rows)-1].Index != body.Rows-1:
 		return 0, failf(field+".rows", "those at the segment's end are missing")
 	}
-	return s.Tx.N, nil
+	return s.Tx.N, err
 }
 
 func (c *checker) checkRow(field string, seg *Segment, k int, body *contract.SegmentRecorded) error {
 	r := &seg.Rows[k]
 	s := &r.Snapshot
 	switch {
-	case k > 0 && r.Index != seg.Rows[k-1].Index+1:
+	case k > 0 && !c.sparse() && r.Index != seg.Rows[k-1].Index+1:
 		return failf(field+".index", "it does not follow on the row before")
 	case !plain(s.Src):
 		return failf(field+".snapshot.src", "%s is not in the form that is hashed", s.Src)

@@ -7,6 +7,7 @@ import (
 
 	"bellwether/internal/detect"
 	"bellwether/internal/monitor"
+	"bellwether/internal/novelty"
 	"bellwether/internal/zone"
 )
 
@@ -61,7 +62,7 @@ func (c *checker) checkVote() (string, error) {
 		return c.checkSource()
 	case zone.ReasonScore:
 	default:
-		return "", failf("verdict.tx", "its reason %q is none to call a device malicious", c.verdict.Reason)
+		return c.checkCount()
 	}
 	if len(c.rows) > c.model.Window {
 		return "", failf("verdict.tx", "its evidence is %d snapshots, %d vote", len(c.rows), c.model.Window)
@@ -76,6 +77,16 @@ func (c *checker) checkVote() (string, error) {
 		return "", failf("verdict.tx", "only %d of %d snapshots are malicious: no majority", flagged, c.model.Window)
 	}
 	return fmt.Sprintf("%d of %d snapshots within %s are malicious: a majority", flagged, c.model.Window, c.model.Span), nil
+}
+
+// checkCount counts again what was new to the device.
+func (c *checker) checkCount() (string, error) {
+	n, err := novelty.Check(&c.model.Profile, c.verdict.Reason, c.rows)
+	if err != nil {
+		return "", failf("verdict.tx", "its reason is %q: %v", c.verdict.Reason, err)
+	}
+	text, _ := novelty.Describe(&c.model.Profile, c.verdict.Reason, c.rows)
+	return fmt.Sprintf("counted again, %d exceed the limit of %d: it %s", n, novelty.Limit(&c.model.Profile, c.verdict.Reason), text), nil
 }
 
 // checkSource checks a verdict that needs no vote.
@@ -94,14 +105,14 @@ func (c *checker) checkSource() (string, error) {
 // field, then its digest with the verdict's.
 func (c *checker) checkAlert() (string, error) {
 	a, v, last := &c.b.Alert, c.verdict, &c.rows[len(c.rows)-1]
-	w := monitor.Weigh(c.model, c.rows)
+	w := monitor.Weigh(c.model, v.Reason, c.rows)
 	for _, f := range []struct {
 		name      string
 		have, got any
 	}{
 		{"device", a.Device, c.vtx.Device}, {"since", a.Since, w.Since}, {"since", a.Since, v.Since},
 		{"raised", a.Raised, last.Time}, {"raised", a.Raised, c.vtx.Time}, {"packet", a.Packet, last.Packet},
-		{"reason", a.Reason, v.Reason}, {"threshold", a.Threshold, c.model.Threshold}, {"threshold", a.Threshold, v.Threshold},
+		{"reason", a.Reason, v.Reason}, {"threshold", a.Threshold, w.Threshold}, {"threshold", a.Threshold, v.Threshold},
 		{"score", a.Score, v.Score}, {"window", a.Window, c.model.Window}, {"span_ns", a.Span, int64(c.model.Span)},
 		{"flagged", a.Flagged, w.Flagged}, {"model", a.Model, v.Model}, {"first_seq", a.First, v.First},
 		{"last_seq", a.Last, v.Last}, {"rows", a.Rows, len(c.rows)}, {"features", len(a.Features), len(w.Features)},

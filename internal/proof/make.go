@@ -3,6 +3,7 @@ package proof
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"bellwether/internal/contract"
 	"bellwether/internal/ledger"
@@ -50,7 +51,10 @@ func Make(ctx context.Context, s Source, alert zone.Alert) (*Bundle, error) {
 	if b.Segments, err = s.segments(ctx, alert); err != nil {
 		return nil, err
 	}
-	b.Between, err = s.between(ctx, b.Segments, found.numbered)
+	b.Between = []Entry{}
+	if len(alert.Contacts) == 0 {
+		b.Between, err = s.between(ctx, b.Segments, found.numbered)
+	}
 	return b, err
 }
 
@@ -147,7 +151,9 @@ func (s *Source) segments(ctx context.Context, alert zone.Alert) ([]Segment, err
 		if err != nil {
 			return nil, err
 		}
-		seqs = append(seqs, row.Seq)
+		if _, named := slices.BinarySearch(alert.Contacts, row.Seq); named || len(alert.Contacts) == 0 {
+			seqs = append(seqs, row.Seq)
+		}
 	}
 	proofs, err := s.Store.ProveAll(seqs)
 	if err != nil {

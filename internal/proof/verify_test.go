@@ -18,7 +18,7 @@ func TestVerify(t *testing.T) {
 	if n := len(w.source.Segments[0].Rows); n != 1 {
 		t.Fatalf("the source's evidence is %d rows", n)
 	}
-	for _, b := range []*Bundle{w.score, w.source} {
+	for _, b := range w.bundles() {
 		again, err := Read(strings.NewReader(string(marshal(t, b))))
 		if err != nil {
 			t.Fatal(err)

@@ -41,11 +41,13 @@ const (
 )
 
 // world is a simulated home that was learned and attacked: the bundles of its
-// two alerts, and all rows of the device that the first is about.
+// three alerts, and all rows of the device that the first is about.
 type world struct {
-	score, source *Bundle
-	rows          []zone.Snapshot
+	score, source, hosts *Bundle
+	rows                 []zone.Snapshot
 }
+
+func (w *world) bundles() []*Bundle { return []*Bundle{w.score, w.source, w.hosts} }
 
 var theWorld = sync.OnceValues(func() (w world, err error) {
 	dir, err := os.MkdirTemp("", "proof")
@@ -136,13 +138,13 @@ func makeWorld(ctx context.Context, dir string) (w world, err error) {
 
 func newHome() *simulate.Home { return simulate.NewHome(simulate.HomeOptions{Seed: 1, Start: began}) }
 
-// live lets two devices of the home be learned, then one scan for victims and
-// the other forge its source address.
+// live lets three devices of the home be learned, then one scan for victims, one
+// forge its source address and one scan a host a minute.
 func live(ctx context.Context, m *monitor.Monitor) error {
-	bad, forger := newHome().Devices()[0], newHome().Devices()[1]
+	bad, forger, sly := newHome().Devices()[0], newHome().Devices()[1], newHome().Devices()[2]
 	gateway, _ := newHome().Gateway()
 	learned := began.Add(40 * time.Minute)
-	for _, mac := range []zone.MAC{bad.MAC, forger.MAC} {
+	for _, mac := range []zone.MAC{bad.MAC, forger.MAC, sly.MAC} {
 		if err := observe(ctx, m, newHome().Frames(learned), mac, 250, 1000); err != nil {
 			return err
 		}
@@ -159,7 +161,9 @@ func live(ctx context.Context, m *monitor.Monitor) error {
 			return err
 		}
 	}
-	return m.Flush(ctx)
+	slow := simulate.Overlay{MAC: sly.MAC, IP: sly.IP, GatewayMAC: gateway, Kind: simulate.SlowScan,
+		Start: learned.Add(time.Hour), Duration: 15 * time.Minute, Seed: 1}
+	return observe(ctx, m, slow.Frames(), sly.MAC, 26, 5)
 }
 
 // observe shows the monitor the first packets of one device, and closes the
@@ -200,9 +204,11 @@ func collect(ctx context.Context, from Source, raised []zone.Alert) (w world, er
 			w.score = b
 		case a.Reason == zone.ReasonSource && w.source == nil:
 			w.source = b
+		case a.Reason == zone.ReasonHosts && w.hosts == nil:
+			w.hosts = b
 		}
 	}
-	if w.score == nil || w.source == nil {
+	if w.score == nil || w.source == nil || w.hosts == nil {
 		return w, fmt.Errorf("the attacks raised %+v", raised)
 	}
 	for s, err := range from.Store.Rows(ctx, 1, from.Store.Last(), w.score.Alert.Device) {

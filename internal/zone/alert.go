@@ -11,6 +11,9 @@ import (
 const (
 	ReasonScore  = "score"  // the window vote over the detector's scores
 	ReasonSource = "source" // a source address that the device never had
+	ReasonHosts  = "hosts"  // many hosts that the device never turned to before
+	ReasonPorts  = "ports"  // many services that it never used before
+	ReasonRate   = "rate"   // many more packets in a second than ever before
 	ReasonQuiet  = "quiet"  // back to normal for long enough
 )
 
@@ -19,24 +22,30 @@ const (
 // digest stands in the verdict transaction. That an episode ended is a later
 // transaction of its own.
 type Alert struct {
-	Zone      Hash           `json:"zone"`
-	Device    MAC            `json:"device"`
-	Name      string         `json:"name"`
-	Since     Time           `json:"since"`  // first flagged snapshot of the vote window, ns since 1970
-	Raised    Time           `json:"raised"` // the snapshot that decided
-	Packet    uint64         `json:"packet"` // its index in the watched input, from 0
-	Reason    string         `json:"reason"` // ReasonScore or ReasonSource
-	Text      string         `json:"text"`   // the reason in words
-	Score     float64        `json:"score"`  // median of the flagged snapshots' scores
-	Threshold float64        `json:"threshold"`
-	Window    int            `json:"window"`  // snapshots that vote
-	Span      int64          `json:"span_ns"` // and how old the oldest of them may be
-	Flagged   int            `json:"flagged"` // how many of them were flagged
-	Model     Hash           `json:"model"`
-	First     SeqID          `json:"first_seq"` // the evidence: the device's snapshots from here
-	Last      SeqID          `json:"last_seq"`  // to here
-	Rows      int            `json:"rows"`
-	Features  []AlertFeature `json:"features"` // those that made the score, largest share first
+	Zone   Hash   `json:"zone"`
+	Device MAC    `json:"device"`
+	Name   string `json:"name"`
+	Since  Time   `json:"since"`  // first flagged snapshot of the vote window, ns since 1970
+	Raised Time   `json:"raised"` // the snapshot that decided
+	Packet uint64 `json:"packet"` // its index in the watched input, from 0
+	Reason string `json:"reason"` // one of the constants, but ReasonQuiet
+	Text   string `json:"text"`   // the reason in words
+	// Score is the median of the flagged snapshots' scores; for ReasonHosts,
+	// ReasonPorts and ReasonRate the count, and Threshold the most tolerated.
+	Score     float64 `json:"score"`
+	Threshold float64 `json:"threshold"`
+	Window    int     `json:"window"`  // snapshots that vote
+	Span      int64   `json:"span_ns"` // and how old the oldest of them may be
+	Flagged   int     `json:"flagged"` // how many of them were flagged
+	Model     Hash    `json:"model"`
+	First     SeqID   `json:"first_seq"` // the evidence: the device's snapshots from here
+	Last      SeqID   `json:"last_seq"`  // to here
+	Rows      int     `json:"rows"`
+	// Contacts are the snapshots of ReasonHosts and ReasonPorts: the first to
+	// each host or service. The others' evidence is every snapshot of the range,
+	// and the list is empty, never nil.
+	Contacts []SeqID        `json:"contacts"`
+	Features []AlertFeature `json:"features"` // those that made the score, largest share first
 }
 
 // AlertFeature is one feature's part in an alert.

@@ -1,0 +1,64 @@
+package novelty
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"bellwether/internal/detect"
+	"bellwether/internal/zone"
+)
+
+// Check counts again, in the snapshots of a finding: all of a device's from the
+// first to the last that counts for ReasonRate, the contacts alone for the
+// others. It gives the count, or says why the snapshots do not show more than the
+// limit. That no host answered is not to be seen in them.
+func Check(p *detect.Profile, reason string, rows []zone.Snapshot) (int, error) {
+	limit := Limit(p, reason)
+	switch {
+	case limit == 0:
+		return 0, fmt.Errorf("%q is no count that this device is judged by", reason)
+	case len(rows) <= limit:
+		return 0, fmt.Errorf("%d snapshots do not exceed the limit of %d", len(rows), limit)
+	}
+	span := ContactSpan
+	if reason == zone.ReasonRate {
+		span = RateSpan
+	}
+	last := &rows[len(rows)-1]
+	hosts, services := map[host]bool{}, map[Service]bool{}
+	for i := range rows {
+		s := &rows[i]
+		if !within(s.Time, last.Time, span) {
+			return 0, fmt.Errorf("SEQ %d is more than %s from the last", s.Seq, span)
+		}
+		if reason == zone.ReasonRate {
+			continue
+		}
+		if err := checkContact(p, reason, s); err != nil {
+			return 0, err
+		}
+		hosts[host(s.Dst)], services[ServiceOf(s)] = true, true
+	}
+	if reason == zone.ReasonHosts && len(hosts) != len(rows) || reason == zone.ReasonPorts && len(services) != len(rows) {
+		return 0, errors.New("a host or service is counted twice")
+	}
+	return len(rows), nil
+}
+
+// checkContact says why a snapshot is no contact that was new to the device.
+func checkContact(p *detect.Profile, reason string, s *zone.Snapshot) error {
+	if !Opens(s) || s.SrcMAC != s.Device {
+		return fmt.Errorf("SEQ %d does not turn to a host", s.Seq)
+	}
+	v := ServiceOf(s)
+	switch {
+	case reason == zone.ReasonHosts && slices.Contains(p.Known, s.Dst):
+		return fmt.Errorf("SEQ %d is to %s, which the device knew", s.Seq, s.Dst)
+	case reason == zone.ReasonPorts && slices.ContainsFunc(p.Ports, func(u detect.PortUse) bool { return u.Proto == v.Proto && u.Port == v.Port }):
+		return fmt.Errorf("SEQ %d is %s, which the device used", s.Seq, v)
+	case reason == zone.ReasonPorts && !v.countable():
+		return fmt.Errorf("SEQ %d is %s, which does not count", s.Seq, v)
+	}
+	return nil
+}

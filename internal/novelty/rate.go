@@ -1,0 +1,42 @@
+package novelty
+
+import "bellwether/internal/zone"
+
+// rate remembers as many snapshots as are tolerated within RateSpan, and one.
+type rate struct {
+	ring   []beat
+	oldest int
+}
+
+type beat struct {
+	seq  zone.SeqID
+	time zone.Time
+}
+
+// newRate makes a rate with a limit; 0 switches it off.
+func newRate(limit int) *rate {
+	if limit == 0 {
+		return &rate{}
+	}
+	return &rate{ring: make([]beat, 0, limit+1)}
+}
+
+// add takes the next snapshot and reports whether more than the limit are
+// within the span.
+func (r *rate) add(s *zone.Snapshot) bool {
+	b := beat{s.Seq, s.Time}
+	switch {
+	case cap(r.ring) == 0:
+		return false
+	case len(r.ring) < cap(r.ring):
+		r.ring = append(r.ring, b)
+	default:
+		r.ring[r.oldest] = b
+		r.oldest = (r.oldest + 1) % len(r.ring)
+	}
+	return len(r.ring) == cap(r.ring) && within(r.ring[r.oldest].time, s.Time, RateSpan)
+}
+
+func (r *rate) finding() Finding {
+	return Finding{Reason: zone.ReasonRate, Count: len(r.ring), Limit: len(r.ring) - 1, First: r.ring[r.oldest].seq}
+}

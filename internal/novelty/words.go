@@ -1,0 +1,48 @@
+package novelty
+
+import (
+	"fmt"
+	"time"
+
+	"bellwether/internal/detect"
+	"bellwether/internal/zone"
+)
+
+// Describe says in words what the snapshots of a finding show, and gives it as
+// a feature: what was counted, and the most of it while the device was learned.
+func Describe(p *detect.Profile, reason string, rows []zone.Snapshot) (string, zone.AlertFeature) {
+	n := len(rows)
+	if n == 0 {
+		return "", zone.AlertFeature{}
+	}
+	span := rows[n-1].Time.Sub(rows[0].Time).Round(100 * time.Millisecond)
+	f := zone.AlertFeature{Observed: float64(n), Share: 1}
+	switch reason {
+	case zone.ReasonHosts:
+		f.Name, f.High = "new_hosts_10min", float64(p.NewHosts)
+		return fmt.Sprintf("turns to %d hosts it never contacted before in %s, with no answer, %s; at most %d in 10 min before",
+			n, span, services(rows), p.NewHosts), f
+	case zone.ReasonPorts:
+		f.Name, f.High = "new_ports_10min", float64(p.NewPorts)
+		return fmt.Sprintf("tries %d ports it never used before in %s, with no answer, the last %s at %s; at most %d in 10 min before",
+			n, span, ServiceOf(&rows[n-1]), rows[n-1].Dst, p.NewPorts), f
+	}
+	f.Name, f.High = "packets_1s", float64(p.MaxRate)
+	return fmt.Sprintf("sends %d packets in %s, the last to %s; at most %d in 1 s before", n, span, rows[n-1].Dst, p.MaxRate), f
+}
+
+// services names the service that most rows are for, the first of equals.
+func services(rows []zone.Snapshot) string {
+	count := map[Service]int{}
+	most := ServiceOf(&rows[0])
+	for i := range rows {
+		v := ServiceOf(&rows[i])
+		if count[v]++; count[v] > count[most] {
+			most = v
+		}
+	}
+	if count[most] == len(rows) {
+		return most.String()
+	}
+	return fmt.Sprintf("%d of them %s", count[most], most)
+}
