@@ -31,6 +31,7 @@ const floors = `
 	nn, zone < detect;
 	zone < baseline;
 	feature < nbaiot;
+	baseline, detect, durable, feature < evaluate;
 	journal, zone < store;
 
 	# A driver of the ledger, and the suite that every driver passes.
@@ -40,8 +41,11 @@ const floors = `
 	# What the entries of a ledger are worth.
 	contract < trust;
 
+	# What a device did not do while it was learned.
+	detect < novelty;
+
 	# A device's life. The monitor knows the ledger's contract and no driver.
-	contract, detect, durable, feature, ledger, roster, store < monitor;
+	contract, durable, feature, ledger, novelty, roster, store < monitor;
 
 	# What leaves the gateway.
 	durable, ledger, packet < alert;
@@ -49,7 +53,7 @@ const floors = `
 
 	# The only wiring.
 	alert, capture, ledger/embedded, proof, simulate, trust < gateway;
-	gateway < cmd/bellwether;
+	evaluate, gateway, nbaiot < cmd/bellwether;
 `
 
 // design is the page whose table of floors is held against the order.
@@ -75,6 +79,7 @@ func outside() map[string][]string {
 		"golang.org/x/sync":                   {"gateway"},
 		"golang.org/x/sys":                    {"capture", "gateway", "journal", "store"},
 		"golang.org/x/term":                   {"cmd/bellwether"},
+		"gonum.org/v1/plot":                   {"evaluate"},
 	}
 }
 

@@ -64,7 +64,7 @@ Start with:
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(demoCommand(), replayCommand(), runCommand(), featuresCommand(), storeCommand(), ledgerCommand(),
-		trustCommand(), alertsCommand(), explainCommand(), proveCommand(), verifyCommand(), deviceCommand(), configCommand())
+		trustCommand(), alertsCommand(), explainCommand(), proveCommand(), verifyCommand(), deviceCommand(), configCommand(), evaluateCommand())
 	return root
 }
 
