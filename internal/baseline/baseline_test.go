@@ -232,3 +232,19 @@ func TestThin(t *testing.T) {
 		t.Errorf("%d rows left of 10, with room for them", len(got))
 	}
 }
+
+// TestMaxRows: SVM and LOF learn from no more rows than that, the others from all.
+func TestMaxRows(t *testing.T) {
+	o := Options{MaxRows: 40, SVM: SVMOptions{Nu: 1}}
+	rows := correlated(200, 1)
+	if got := learned(t, LOF, rows, o).(*localOutlier).count; got != 40 {
+		t.Errorf("LOF learned from %d rows, want 40", got)
+	}
+	if got := support(learned(t, SVM, rows, o).(*machine)); got != 40 {
+		t.Errorf("the SVM learned from %d rows, want 40", got)
+	}
+	all, few := learned(t, PCA, rows, Options{}), learned(t, PCA, rows, o)
+	if !slices.Equal(scored(all, rows[:5]), scored(few, rows[:5])) {
+		t.Error("PCA learned from fewer rows than there are")
+	}
+}
