@@ -138,6 +138,16 @@ func (v *vectors) ledger(key ed25519.PrivateKey) {
 	v.must(err)
 	v.bytes("inclusion", in.Bytes())
 	v.must(in.Verify(txs[1], master))
+	v.b.WriteString("\n# Two seconds later an operator silences all alerts for an hour; the state after that.\n")
+	silence := contract.Tx{Zone: group, Time: vectorTime + 3e9, N: 2, Body: &contract.OperatorAction{Action: contract.ActionSilence, Until: vectorTime + 3603e9, Note: "holidays"}}
+	raw, err := silence.Sign(key)
+	v.must(err)
+	_, err = contract.Apply(state, raw)
+	v.must(err)
+	v.bytes("silence", raw)
+	digest, err = contract.Digest(state)
+	v.must(err)
+	v.bytes("silence.state", digest[:])
 }
 
 func (v *vectors) rows() {

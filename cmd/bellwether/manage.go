@@ -57,17 +57,17 @@ func formatOf(format, output string) string {
 func deviceCommand() *cobra.Command {
 	return group("device", "Decide about a device; each decision goes on the ledger",
 		actionCommand("relearn MAC", "Let a device learn its behaviour anew", "relearn"),
-		actionCommand("silence MAC", "Send no alerts of a device for some time", "silence"),
-		actionCommand("unsilence MAC", "Take a silence back", "unsilence"),
+		actionCommand("silence MAC|all", "Send no alerts that a device, or any, raises from now on for some time", "silence"),
+		actionCommand("unsilence MAC|all", "Take a silence back", "unsilence"),
 		renameCommand())
 }
 
 func actionCommand(use, short, action string) *cobra.Command {
 	var dir, note string
 	var duration time.Duration
-	c := &cobra.Command{Use: use + " --state DIR", Short: short, Args: exactly(1, "one MAC address"),
+	c := &cobra.Command{Use: use + " --state DIR", Short: short, Args: exactly(1, "one "+strings.TrimPrefix(use, action+" ")),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			m, err := zone.ParseMAC(args[0])
+			m, err := subject(args[0], action)
 			if err != nil {
 				return usageError{err}
 			}
@@ -78,7 +78,7 @@ func actionCommand(use, short, action string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s: %s, on the ledger as H-ID %s\n", m, action, id)
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: %s, on the ledger as H-ID %s\n", args[0], action, id)
 			return nil
 		},
 	}
@@ -88,6 +88,18 @@ func actionCommand(use, short, action string) *cobra.Command {
 		c.Flags().DurationVar(&duration, "for", 0, "how long, like 2h")
 	}
 	return c
+}
+
+// subject is whom a decision is about; all devices are the zone, a zero address.
+func subject(arg, action string) (zone.MAC, error) {
+	if arg == "all" && action != "relearn" {
+		return zone.MAC{}, nil
+	}
+	m, err := zone.ParseMAC(arg)
+	if err == nil && m == (zone.MAC{}) {
+		err = fmt.Errorf("%s is no device's address", arg)
+	}
+	return m, err
 }
 
 func renameCommand() *cobra.Command {

@@ -90,7 +90,7 @@ func (t *Signed) applyToZone(s State, z ZoneState) error {
 	if !ok {
 		return reject(CodeTransition, "the zone was created before")
 	}
-	if err := b.silence(&z.SilencedUntil); err != nil {
+	if err := b.silence(t.Time, &z.SilencedFrom, &z.SilencedUntil); err != nil {
 		return err
 	}
 	z.N, z.Newest = t.N, t.ID
@@ -135,7 +135,7 @@ func (t *Signed) step(d *DeviceState) error {
 		if b.Action == ActionRelearn {
 			return d.relearn(t.Time)
 		}
-		return b.silence(&d.SilencedUntil)
+		return b.silence(t.Time, &d.SilencedFrom, &d.SilencedUntil)
 	}
 	return reject(CodeTransition, "%s is not about a device", t.Kind)
 }
@@ -183,11 +183,14 @@ func (d *DeviceState) relearn(at zone.Time) error {
 	return nil
 }
 
-// silence sets or clears the end of a silence.
-func (b *OperatorAction) silence(until *zone.Time) error {
+// silence sets or clears a silence.
+func (b *OperatorAction) silence(at zone.Time, from, until *zone.Time) error {
 	if b.Action == ActionUnsilence && *until == 0 {
 		return reject(CodeTransition, "nothing is silenced")
 	}
-	*until = b.Until
+	*from, *until = 0, b.Until
+	if b.Action == ActionSilence {
+		*from = at
+	}
 	return nil
 }

@@ -130,7 +130,7 @@ func TestSilenceZone(t *testing.T) {
 		tx := about(uint64(n+2), b)
 		tx.Device = zone.MAC{}
 		mustApply(t, s, tx)
-		if z, _, err := ReadZone(s); err != nil || z.SilencedUntil != b.Until || z.N != uint64(n+2) {
+		if z, _, err := ReadZone(s); err != nil || z.SilencedUntil != b.Until || (z.SilencedFrom != 0) != (b.Until != 0) || z.N != uint64(n+2) {
 			t.Errorf("after %s: %+v, %v", b.Action, z, err)
 		}
 	}

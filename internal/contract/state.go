@@ -45,6 +45,7 @@ type ZoneState struct {
 	N             uint64    `cbor:"6,keyasint"` // of the zone's newest transaction
 	Newest        zone.HID  `cbor:"7,keyasint"` // and its H-ID
 	SilencedUntil zone.Time `cbor:"8,keyasint"` // 0: not silenced
+	SilencedFrom  zone.Time `cbor:"9,keyasint,omitempty"`
 }
 
 // DeviceState is what the ledger says of one device. Its bytes are CBOR like a
@@ -64,6 +65,7 @@ type DeviceState struct {
 	Normal        uint64     `cbor:"12,keyasint"`
 	Malicious     uint64     `cbor:"13,keyasint"` // Rows-Normal-Malicious were not judged
 	SilencedUntil zone.Time  `cbor:"14,keyasint"` // 0: not silenced
+	SilencedFrom  zone.Time  `cbor:"15,keyasint,omitempty"`
 }
 
 // ReadZone gives the zone, and whether it was created yet.

@@ -159,7 +159,7 @@ type VerdictChanged struct {
 // The actions of an operator.
 const (
 	ActionRelearn   = "relearn"   // forget the model; a device only
-	ActionSilence   = "silence"   // no alarms until Until
+	ActionSilence   = "silence"   // no alerts raised from Tx.Time until Until; one silence takes the place of another
 	ActionUnsilence = "unsilence" // take that back
 )
 

@@ -124,8 +124,8 @@ func (w *watching) answer(ctx context.Context, now zone.Time) error {
 	return nil
 }
 
-// Decide records an operator's decision about a device of the zone whose
-// state directory is dir: through the gateway that runs there, or, if none
+// Decide records an operator's decision about a device of the zone, or with a zero
+// address about all of it, whose state directory is dir: through the gateway that runs there, or, if none
 // does, on the ledger itself.
 func Decide(ctx context.Context, dir string, mac zone.MAC, d Decision) (zone.HID, error) {
 	conn, err := net.Dial("unix", filepath.Join(dir, socketFile))

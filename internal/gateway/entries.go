@@ -130,7 +130,8 @@ type Decision struct {
 	Now    zone.Time     `json:"-"`
 }
 
-// Decide records an operator's decision on the ledger; it is durable on return.
+// Decide records an operator's decision about a device or, with a zero address,
+// the zone on the ledger; it is durable on return.
 func (s *State) Decide(ctx context.Context, mac zone.MAC, d Decision) (zone.HID, error) {
 	if err := s.runs.unfinished(); err != nil {
 		return zone.HID{}, err
@@ -139,14 +140,11 @@ func (s *State) Decide(ctx context.Context, mac zone.MAC, d Decision) (zone.HID,
 	if err != nil {
 		return zone.HID{}, err
 	}
-	dev, ok, err := contract.ReadDevice(world, mac)
+	n, err := s.newest(world, mac)
 	if err != nil {
 		return zone.HID{}, err
 	}
-	if !ok {
-		return zone.HID{}, fmt.Errorf("%s is not a device of zone %s", mac, s.Zone.Name)
-	}
-	tx := contract.Tx{Zone: s.Zone.ID, Time: d.Now, Device: mac, N: dev.N + 1, Body: d.body()}
+	tx := contract.Tx{Zone: s.Zone.ID, Time: d.Now, Device: mac, N: n + 1, Body: d.body()}
 	raw, err := tx.Sign(s.Key)
 	if err != nil {
 		return zone.HID{}, err
@@ -158,6 +156,19 @@ func (s *State) Decide(ctx context.Context, mac zone.MAC, d Decision) (zone.HID,
 		return zone.HID{}, err
 	}
 	return contract.ID(raw)
+}
+
+// newest is the number of the newest transaction about a device or the zone.
+func (s *State) newest(world contract.State, mac zone.MAC) (uint64, error) {
+	if mac == (zone.MAC{}) {
+		z, _, err := contract.ReadZone(world)
+		return z.N, err
+	}
+	dev, ok, err := contract.ReadDevice(world, mac)
+	if err == nil && !ok {
+		err = fmt.Errorf("%s is not a device of zone %s", mac, s.Zone.Name)
+	}
+	return dev.N, err
 }
 
 func (d Decision) body() contract.Body {

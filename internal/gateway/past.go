@@ -42,6 +42,11 @@ func (s *State) pastAt(ctx context.Context, height uint64, last zone.SeqID, leas
 	if err != nil {
 		return monitor.Past{}, err
 	}
+	z, _, err := contract.ReadZone(world)
+	if err != nil {
+		return monitor.Past{}, err
+	}
 	return monitor.Past{Zone: s.Zone.ID, LastSeq: last, Height: height, Devices: devices,
+		ZoneN: z.N, SilencedFrom: z.SilencedFrom, SilencedUntil: z.SilencedUntil,
 		Leases: s.Leases.First(leases), Watched: s.runs.watched}, nil
 }

@@ -222,6 +222,33 @@ func TestDecisions(t *testing.T) {
 	verifies(t, dir)
 }
 
+// A silence that is told today does not keep back alerts of captures of another day.
+func TestSilenceOfAnotherDay(t *testing.T) {
+	c := homeCaptures(t)
+	for _, x := range []struct {
+		who  zone.MAC
+		from zone.Time
+		want int
+	}{{c.webcam.MAC, homeStart.Add(24 * time.Hour), 1}, {zone.MAC{}, homeStart, 0}} {
+		dir := keyedDir(t)
+		first := whole(t, dir)
+		first.Watch = nil
+		mustRun(t, first)
+		if _, err := Decide(t.Context(), dir, x.who, Decision{Action: contract.ActionSilence, For: 2 * time.Hour, Now: x.from}); err != nil {
+			t.Fatal(err)
+		}
+		second := whole(t, dir)
+		second.Learn = nil
+		told := 0
+		second.Events.Alert = func(Raised) error { told++; return nil }
+		r := mustRun(t, second)
+		if told != x.want || r.Dropped.SilencedAlerts != uint64(1-told) || len(deviceIn(t, r, c.webcam.MAC).Alerts) != 1 {
+			t.Errorf("%s silenced from %s on: %d alerts were told, %d silenced; want %d told", x.who, x.from, told, r.Dropped.SilencedAlerts, x.want)
+		}
+		verifies(t, dir)
+	}
+}
+
 // A decision does not come in between the halves of a run.
 func TestNoDecisionInAnUnfinishedRun(t *testing.T) {
 	c := homeCaptures(t)

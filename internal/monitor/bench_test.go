@@ -82,7 +82,10 @@ func (b *bench) start(watched ...SeqRange) {
 	b.must(err)
 	genesis, err := contract.Parse(ledgertest.Genesis(b))
 	b.must(err)
-	b.m, err = New(b.Context(), b.o, b.p, Past{Zone: genesis.Tx.Zone, LastSeq: b.p.Store.Last(), Height: b.ledger.Height(), Devices: devices, Leases: b.p.Leases.First(b.p.Leases.Len()), Watched: watched})
+	z, _, err := contract.ReadZone(b.ledger.State())
+	b.must(err)
+	b.m, err = New(b.Context(), b.o, b.p, Past{Zone: genesis.Tx.Zone, LastSeq: b.p.Store.Last(), Height: b.ledger.Height(), Devices: devices, ZoneN: z.N,
+		SilencedFrom: z.SilencedFrom, SilencedUntil: z.SilencedUntil, Leases: b.p.Leases.First(b.p.Leases.Len()), Watched: watched})
 	b.must(err)
 }
 

@@ -62,6 +62,9 @@ type Past struct {
 	Height  uint64 // blocks that are part of this past
 	Devices []contract.DeviceState
 	Leases  []Lease // oldest first
+	// ZoneN is the number of the zone's own newest transaction.
+	ZoneN                       uint64
+	SilencedFrom, SilencedUntil zone.Time // the whole zone; 0: not
 	// Watched are the snapshots that earlier replays judged: a device that was
 	// still learning then does not learn from them.
 	Watched []SeqRange

@@ -234,6 +234,36 @@ func TestSilence(t *testing.T) {
 	}
 }
 
+// A silence is for alerts between its start and its end, whenever it was told.
+func TestSilenceIsForAlertTimes(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		of    zone.MAC
+		from  time.Duration // after the attack's start
+		alert bool
+	}{
+		{"it began before", camera, -time.Minute, false}, {"it begins later", camera, 10 * time.Minute, true},
+		{"of another device", plug, -time.Minute, true}, {"of the zone", zone.MAC{}, -time.Minute, false},
+		{"of the zone, later", zone.MAC{}, 10 * time.Minute, true},
+	} {
+		b := learned(t, Options{})
+		b.flush()
+		at := b.now.Add(c.from)
+		_, err := b.m.Decide(t.Context(), c.of, at, &contract.OperatorAction{Action: contract.ActionSilence, Until: at.Add(time.Hour)})
+		b.must(err)
+		b.start()
+		b.scan(600)
+		b.flush()
+		if (len(b.alerts) == 1) != c.alert || b.m.Drops().SilencedAlerts != uint64(1-len(b.alerts)) {
+			t.Errorf("%s: %d alerts, %d silenced", c.name, len(b.alerts), b.m.Drops().SilencedAlerts)
+		}
+		if c.of == (zone.MAC{}) {
+			_, err := b.m.Decide(t.Context(), c.of, b.now, &contract.OperatorAction{Action: contract.ActionUnsilence})
+			b.must(err)
+		}
+	}
+}
+
 func TestNoWordBeforeTheLedger(t *testing.T) {
 	b := learned(t, Options{})
 	b.flush()

@@ -124,6 +124,7 @@ type Monitor struct {
 	p         Parts
 	extractor *feature.Extractor
 	devices   map[zone.MAC]*device
+	itself    *device              // the zone as a subject of transactions
 	evicted   map[zone.MAC]*device // had a place, and may come back
 	waiting   waiting
 	sources   sources
@@ -151,6 +152,7 @@ func New(ctx context.Context, o Options, p Parts, past Past) (*Monitor, error) {
 		o: o, p: p,
 		extractor: feature.NewExtractor(o.Limits),
 		devices:   map[zone.MAC]*device{},
+		itself:    &device{n: past.ZoneN},
 		evicted:   map[zone.MAC]*device{},
 		waiting:   newWaiting(o.MaxDevices),
 		sources:   newSources(),

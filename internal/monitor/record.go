@@ -17,19 +17,24 @@ import (
 type recorder struct {
 	p       Parts
 	zone    zone.Hash
-	cursor  uint64                 // blocks followed so far
-	silence map[zone.MAC]zone.Time // until when no alert of a device is sent
-	hidden  uint64                 // alerts that such a silence kept back
-	newest  zone.HID               // of the transactions submitted
+	cursor  uint64               // blocks followed so far
+	silence map[zone.MAC]silence // by device; zero: of the zone
+	hidden  uint64               // alerts that such a silence kept back
+	newest  zone.HID             // of the transactions submitted
 }
 
 func newRecorder(p Parts, past Past) recorder {
-	r := recorder{p: p, zone: past.Zone, cursor: past.Height, silence: map[zone.MAC]zone.Time{}}
+	r := recorder{p: p, zone: past.Zone, cursor: past.Height, silence: map[zone.MAC]silence{{}: {past.SilencedFrom, past.SilencedUntil}}}
 	for _, d := range past.Devices {
-		r.silence[d.MAC] = d.SilencedUntil
+		r.silence[d.MAC] = silence{d.SilencedFrom, d.SilencedUntil}
 	}
 	return r
 }
+
+// silence is a time for whose alerts an operator asked not to be told.
+type silence struct{ from, until zone.Time }
+
+func (s silence) covers(t zone.Time) bool { return s.from <= t && t < s.until }
 
 // submit signs a transaction about a device and hands it to the ledger.
 func (r *recorder) submit(ctx context.Context, d *device, at zone.Time, body contract.Body) error {
@@ -82,7 +87,7 @@ func (r *recorder) follow(ctx context.Context) error {
 				verdicts = append(verdicts, verdict{body, at})
 			case *contract.OperatorAction:
 				if body.Action != contract.ActionRelearn {
-					r.silence[tx.Tx.Device] = body.Until
+					r.silence[tx.Tx.Device] = silence{tx.Tx.Time, body.Until}
 				}
 			}
 		}
@@ -143,7 +148,7 @@ func (r *recorder) receipt(mac zone.MAC, body *contract.SegmentRecorded, at ledg
 }
 
 // deliver sends the alert that a malicious verdict names, unless an operator
-// silenced its device.
+// silenced its device or the zone.
 func (r *recorder) deliver(v *contract.VerdictChanged, at ledger.Receipt) error {
 	if v.To != zone.StateMalicious || r.p.OnAlert == nil {
 		return nil
@@ -152,7 +157,7 @@ func (r *recorder) deliver(v *contract.VerdictChanged, at ledger.Receipt) error 
 	if err != nil {
 		return err
 	}
-	if a.Raised < r.silence[a.Device] {
+	if r.silence[a.Device].covers(a.Raised) || r.silence[zone.MAC{}].covers(a.Raised) {
 		r.hidden++
 		return nil
 	}
