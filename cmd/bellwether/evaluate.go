@@ -42,6 +42,8 @@ or unpacked, or Kaggle's files (1.benign.csv, 1.mirai.scan.csv). Each detector i
 first third of a device's benign rows, sets its thresholds by the second, and is judged
 on the last third and on the attacks.
 
+All of the data set takes hours, most of them for LOF; --rows 20000 takes minutes.
+
 Writes report.html (one file, opens anywhere), figures as SVG and PNG, results.csv and
 results.json into the --out directory.`,
 		Example: `  bellwether evaluate nbaiot N-BaIoT --out report
@@ -88,6 +90,12 @@ func (p *published) run(ctx context.Context) error {
 	devices, skipped := p.input(found)
 	for _, s := range skipped {
 		fmt.Fprintln(os.Stderr, s)
+	}
+	if len(devices) == 0 {
+		return fmt.Errorf("no device in %s has benign rows to learn from", p.dir)
+	}
+	if err := os.MkdirAll(p.out, 0o777); err != nil { // now, not after hours
+		return fmt.Errorf("making a directory for the report: %w", err)
 	}
 	p.describe(skipped)
 	b := newBar()

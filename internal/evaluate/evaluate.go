@@ -18,7 +18,8 @@
 // Every detector gets each of these from its own scores of the second part:
 //
 //   - Eq1: mean plus standard deviation, the paper's Equation 1
-//   - Conformal: the ⌈(n+1)(1−α)⌉-th smallest score, α = 0.001
+//   - Conformal: the ⌈(n+1)(1−α)⌉-th smallest score, α = 0.001; the largest when
+//     there are fewer than 1/α − 1
 //   - Max: the largest score
 //   - Calm: half-way, on a logarithmic scale, between the largest score and the
 //     least threshold (but not below the 99 % quantile) at which a vote of 60
