@@ -53,7 +53,10 @@ const floors = `
 
 	# The only wiring.
 	alert, capture, ledger/embedded, proof, simulate, trust < gateway;
-	evaluate, gateway, nbaiot < cmd/bellwether;
+
+	# Attacks that did not happen, on the whole of it.
+	gateway < rehearse;
+	evaluate, nbaiot, rehearse < cmd/bellwether;
 `
 
 // design is the page whose table of floors is held against the order.
