@@ -37,7 +37,8 @@ type device struct {
 	vote      *detect.Vote
 	tail      *detect.Vote // over the same number of snapshots, however old: ends an episode
 	novel     *novelty.Tracker
-	recent    []recent // ring of the newest snapshots, as many as vote
+	ownSource zone.Time // when it last sent from an address of its own
+	recent    []recent  // ring of the newest snapshots, as many as vote
 	oldest    int
 	lastAlarm zone.Time // newest snapshot that was cause for alarm, 0 before any
 

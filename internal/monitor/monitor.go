@@ -176,12 +176,13 @@ func New(ctx context.Context, o Options, p Parts, past Past) (*Monitor, error) {
 // Observe takes the next packet. Its effects are durable after Flush.
 func (m *Monitor) Observe(ctx context.Context, p *packet.Packet) error {
 	index := m.packets
+	if index == 0 || p.Time.Sub(m.newest) > blindSpan {
+		m.sources.since = p.Time
+	}
 	m.packets++
 	m.newest = p.Time
 	if m.p.Roster.Leases(p.SrcMAC) {
-		if l, fresh := m.sources.learnLease(p); fresh && m.p.Leases != nil {
-			m.p.Leases.Add(l)
-		}
+		m.keepLease(m.sources.learnLease(p))
 	}
 	d, misuse := m.owner(p)
 	if d == nil {
@@ -198,6 +199,13 @@ func (m *Monitor) Observe(ctx context.Context, p *packet.Packet) error {
 		return m.Process(ctx)
 	}
 	return nil
+}
+
+// keepLease makes a lease durable that is new.
+func (m *Monitor) keepLease(l Lease, fresh bool) {
+	if fresh && m.p.Leases != nil {
+		m.p.Leases.Add(l)
+	}
 }
 
 // fill makes the snapshot of a packet.
@@ -228,6 +236,7 @@ func (m *Monitor) owner(p *packet.Packet) (*device, string) {
 		d.sent, d.newest = d.sent+1, m.nextSeq
 	}
 	if d != nil && d.model != nil && p.HasMAC {
+		m.keepLease(m.sources.renumbered(d, p))
 		return d, m.sources.misuse(d, p)
 	}
 	if victim := m.sources.owner(p); victim != nil && p.HasMAC && !m.p.Roster.IsGateway(p.SrcMAC) {

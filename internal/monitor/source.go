@@ -3,18 +3,28 @@ package monitor
 import (
 	"fmt"
 	"net/netip"
+	"slices"
+	"time"
 
+	"bellwether/internal/detect"
 	"bellwether/internal/packet"
+	"bellwether/internal/zone"
 )
 
 // sources knows which source addresses the zone's learned devices have had.
 // A device may also take an address that a DHCP server of another MAC address gave it,
 // a link-local one, and any address of an IPv6 /64 it had one in (RFC 8981
-// changes them daily).
+// changes them daily). After a time in which nothing was seen, a device may come
+// back with another IPv4 address of its /24 that is no other device's: who gave
+// it was not to be seen.
 type sources struct {
 	owners map[netip.Addr]*device // of IPv4 and global IPv6 addresses
 	leases map[Lease]bool
+	since  zone.Time // packets are seen without a break since then
 }
+
+// blindSpan is how long no packet at all has to be seen for leases to be missed.
+const blindSpan = time.Minute
 
 func newSources() sources {
 	return sources{owners: map[netip.Addr]*device{}, leases: map[Lease]bool{}}
@@ -63,6 +73,47 @@ func (s *sources) take(l Lease) {
 	if owner := s.owners[l.Addr]; owner != nil && owner.mac != l.MAC {
 		delete(s.owners, l.Addr)
 	}
+}
+
+// renumbered takes an unknown address for the device's new one, if it is the
+// first that it uses since packets are seen, and reports the lease.
+func (s *sources) renumbered(d *device, p *packet.Packet) (Lease, bool) {
+	if !Bindable(p.Src) {
+		return Lease{}, false
+	}
+	l := Lease{d.mac, p.Src}
+	if d.model.Profile.Owns(p.Src) || s.leases[l] {
+		d.ownSource = p.Time
+		return l, false
+	}
+	if d.ownSource >= s.since || s.taken(p.Src) || len(s.leases) >= maxLeases || !couldMove(&d.model.Profile, p.Src) {
+		return l, false
+	}
+	d.ownSource = p.Time
+	s.take(l)
+	return l, true
+}
+
+// taken reports an address that some device has.
+func (s *sources) taken(a netip.Addr) bool {
+	if s.owners[a] != nil {
+		return true
+	}
+	for l := range s.leases {
+		if l.Addr == a {
+			return true
+		}
+	}
+	return false
+}
+
+// couldMove reports an address in one of the device's networks that is no host
+// that it turned to: not the gateway's.
+func couldMove(p *detect.Profile, to netip.Addr) bool {
+	neighbour := func(a netip.Addr) bool {
+		return a.Is4() && to.Is4() && netip.PrefixFrom(a, 24).Masked().Contains(to)
+	}
+	return slices.ContainsFunc(p.Addresses, neighbour) && !slices.Contains(p.Known, to)
 }
 
 // misuse says why the learned device d cannot have sent p from its source

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"bellwether/internal/detect"
 	"bellwether/internal/packet"
 	"bellwether/internal/zone"
 )
@@ -100,6 +101,56 @@ func TestSources(t *testing.T) {
 				t.Errorf("got %s, %s, %q over %d rows; want %s, at once, %q", a.Device, a.Reason, a.Text, a.Rows, c.by, c.says)
 			}
 		})
+	}
+}
+
+// A device that comes back after a time in which nothing was seen may have
+// another address of its network: once, and not somebody else's.
+func TestRenumberedWhileNothingWasSeen(t *testing.T) {
+	moved := netip.MustParseAddr("192.168.77.99")
+	for _, c := range []struct {
+		name string
+		send func(b *bench)
+		says string // "" for no alert
+	}{
+		{"moved", func(b *bench) {
+			b.send(2*time.Minute, b.udp(camera, moved))
+			b.send(time.Second, b.udp(camera, moved))
+			b.send(time.Second, b.udp(camera, cameraA))
+		}, ""},
+		{"moved again", func(b *bench) {
+			b.send(2*time.Minute, b.udp(camera, moved))
+			b.send(time.Second, b.udp(camera, moved.Next()))
+		}, moved.Next().String()},
+		{"after it was seen where it was", func(b *bench) {
+			b.send(2*time.Minute, b.udp(camera, cameraA))
+			b.send(time.Second, b.udp(camera, moved))
+		}, moved.String()},
+		{"to another network", func(b *bench) { b.send(2*time.Minute, b.udp(camera, netip.MustParseAddr("192.168.78.20"))) }, "192.168.78.20"},
+		{"to its neighbour's", func(b *bench) { b.send(2*time.Minute, b.udp(camera, plugA)) }, plugA.String()},
+		{"without a break", func(b *bench) { b.send(30*time.Second, b.udp(camera, moved)) }, moved.String()},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := learned(t, Options{})
+			b.benign(10)
+			c.send(b)
+			b.flush()
+			text := ""
+			if len(b.alerts) > 0 {
+				text = b.alerts[0].Text
+			}
+			if (text == "") != (c.says == "") || !strings.Contains(text, c.says) {
+				t.Errorf("got %q, want %q", text, c.says)
+			}
+		})
+	}
+}
+
+func TestNoMoveToAHostItTalksTo(t *testing.T) {
+	router := netip.MustParseAddr("192.168.77.1")
+	p := detect.Profile{Addresses: []netip.Addr{cameraA}, Known: []netip.Addr{router}}
+	if couldMove(&p, router) || !couldMove(&p, router.Next()) {
+		t.Error("a device moves to its router's address, or not to another")
 	}
 }
 
