@@ -21,15 +21,10 @@ func (s *stage) play(ctx context.Context) (*Report, error) {
 	if err != nil {
 		return nil, fmt.Errorf("learning: %w", err)
 	}
-	devices, err := s.chosen(began.Devices)
+	actors, left, err := s.cast(began)
 	if err != nil {
 		return nil, err
 	}
-	actors, left := s.actors(devices)
-	if len(actors) == 0 {
-		return nil, fmt.Errorf("no device can attack: %s", reasons(left))
-	}
-	slices.SortFunc(actors, byMAC)
 	calm, err := s.calm(ctx, learned)
 	if err != nil {
 		return nil, err
@@ -39,6 +34,20 @@ func (s *stage) play(ctx context.Context) (*Report, error) {
 		return nil, err
 	}
 	return s.report(began, actors, left, calm[s.rest], trials), nil
+}
+
+// cast gives the devices that attack, by address, and those that cannot.
+func (s *stage) cast(learned *gateway.Report) ([]actor, []Unable, error) {
+	devices, err := s.chosen(learned.Devices)
+	if err != nil {
+		return nil, nil, err
+	}
+	actors, left := s.actors(devices)
+	if len(actors) == 0 {
+		return nil, nil, fmt.Errorf("no device can attack: %s", reasons(left))
+	}
+	slices.SortFunc(actors, byMAC)
+	return actors, left, nil
 }
 
 // chosen gives the devices that were asked for, all by default. One that was
