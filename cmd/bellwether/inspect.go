@@ -102,8 +102,8 @@ each damage where it is: block, transaction, segment, row.`,
 				for _, f := range a.Findings {
 					fmt.Fprintln(w, f)
 				}
-				fmt.Fprintf(w, "zone %s: %d blocks, %d transactions, %d segments (%d not on the ledger yet), %d models, %d alerts\n",
-					a.Zone.Short(), a.Blocks, a.Txs, a.Segments, a.Waiting, a.Models, a.Alerts)
+				fmt.Fprintf(w, "zone %s: %d blocks, %d transactions, %d segments (%d not on the ledger yet, %d receipts to come), %d models, %d alerts\n",
+					a.Zone.Short(), a.Blocks, a.Txs, a.Segments, a.Waiting, a.Unreceipted, a.Models, a.Alerts)
 			}
 			if len(a.Findings) > 0 {
 				return fmt.Errorf("%s: %d findings: the state directory is damaged", dir, len(a.Findings))

@@ -12,12 +12,11 @@ import (
 
 	"bellwether/internal/contract"
 	"bellwether/internal/durable"
-	"bellwether/internal/feature"
 	"bellwether/internal/identity"
 	"bellwether/internal/journal"
+	"bellwether/internal/ledger"
 	"bellwether/internal/ledger/embedded"
 	"bellwether/internal/monitor"
-	"bellwether/internal/store"
 	"bellwether/internal/zone"
 )
 
@@ -30,22 +29,20 @@ type Audit struct {
 	Models   int       `json:"models"`
 	Alerts   int       `json:"alerts"`
 	// Waiting are segments that the ledger does not hold yet, as a crash may leave them.
-	Waiting  int      `json:"segments_waiting"`
-	Findings []string `json:"findings"` // where the damage is and what it is
+	Waiting int `json:"segments_waiting"`
+	// Unreceipted are rows of a device in a segment whose place on the ledger the
+	// store does not know yet, as a crash may leave them.
+	Unreceipted int      `json:"receipts_waiting"`
+	Findings    []string `json:"findings"` // where the damage is and what it is
 }
 
 // auditor checks a state directory, part by part.
 type auditor struct {
-	dir   string
-	out   Audit
-	roots map[rootKey]zone.Hash // of segments on the ledger
-	known map[string]bool       // model files that the ledger names
-	said  map[zone.Hash]bool    // alerts that it names
-}
-
-type rootKey struct {
-	device zone.MAC
-	first  zone.SeqID
+	dir      string
+	out      Audit
+	segments map[rangeKey]entry // that the ledger records
+	known    map[string]bool    // model files that it names
+	said     map[zone.Hash]bool // alerts that it names
 }
 
 // VerifyState checks every byte of a state directory: the ledger from entry 0,
@@ -64,7 +61,7 @@ func VerifyState(ctx context.Context, dir string, anchor ed25519.PublicKey, prog
 		return nil, err
 	}
 	defer lock.Close()
-	a := &auditor{dir: dir, roots: map[rootKey]zone.Hash{}, known: map[string]bool{}, said: map[zone.Hash]bool{}}
+	a := &auditor{dir: dir, segments: map[rangeKey]entry{}, known: map[string]bool{}, said: map[zone.Hash]bool{}}
 	if progress == nil {
 		progress = func(string, int64, int64) {}
 	}
@@ -102,64 +99,24 @@ func (a *auditor) ledger(ctx context.Context, anchor ed25519.PublicKey, progress
 		if err != nil {
 			break // reported above
 		}
-		for _, raw := range b.Txs {
+		for i, raw := range b.Txs {
 			if tx, err := contract.Parse(raw); err == nil {
-				a.note(&tx.Tx)
+				a.note(tx, ledger.Receipt{ID: tx.ID, Block: b.Header.Number, Index: uint32(i)})
 			}
 		}
 	}
 	return nil
 }
 
-func (a *auditor) note(tx *contract.Tx) {
+func (a *auditor) note(tx *contract.Signed, at ledger.Receipt) {
 	switch body := tx.Body.(type) {
 	case *contract.SegmentRecorded:
-		a.roots[rootKey{tx.Device, body.First}] = body.Root
+		a.segments[rangeKey{tx.Device, body.First}] = entry{body.Root, at}
 	case *contract.ModelAccepted:
 		a.known[body.Digest.String()+".model"] = true
 	case *contract.VerdictChanged:
 		if body.To == zone.StateMalicious {
 			a.said[body.Alert] = true
-		}
-	}
-}
-
-// store checks every segment against its manifest and the ledger's roots.
-func (a *auditor) store(ctx context.Context, progress func(string, int64, int64)) error {
-	s, err := store.Open(a.path(storeDir), store.Options{Zone: a.out.Zone.String(), Names: feature.Names(), ReadOnly: true})
-	if err != nil {
-		a.found("store: %v", err)
-		return nil
-	}
-	defer s.Close()
-	waiting := map[uint64]bool{}
-	findings, err := s.Verify(ctx, func(seg store.Segment, r store.Range) (zone.Hash, bool) {
-		root, ok := a.roots[rootKey{r.Device, r.First}]
-		if !ok {
-			waiting[seg.Number] = true
-		}
-		return root, ok
-	}, func(done, total int) { progress("store", int64(done), int64(total)) })
-	if err != nil {
-		return fmt.Errorf("store: %w", err)
-	}
-	for _, f := range findings {
-		a.found("store: %s", f)
-	}
-	a.out.Segments, a.out.Waiting = len(s.Segments()), len(waiting)
-	a.missing(s)
-	return nil
-}
-
-// missing finds segments that the ledger holds and the store has lost.
-func (a *auditor) missing(s *store.Store) {
-	for key := range a.roots {
-		seg, ok := s.SegmentOf(key.first)
-		if ok {
-			_, ok = seg.Range(key.device)
-		}
-		if !ok {
-			a.found("store: the ledger records a segment of %s from SEQ %d on, the store has none", key.device, key.first)
 		}
 	}
 }

@@ -11,20 +11,20 @@ import (
 
 var flips = flag.Int("flips", 60, "how many bytes the damage test changes")
 
-// place is one byte of a state directory.
-type place struct {
+// spot is one byte of a state directory.
+type spot struct {
 	file string
 	at   int64
 }
 
 // places gives n random bytes of a state directory, at least one of every
 // file, the others by the size of the files.
-func places(t *testing.T, dir string, n int, noise *rand.Rand) []place {
+func places(t *testing.T, dir string, n int, noise *rand.Rand) []spot {
 	t.Helper()
 	files := stateFiles(t, dir)
 	var sizes []int64
 	total := int64(0)
-	var out []place
+	var out []spot
 	for _, f := range files {
 		info, err := os.Stat(filepath.Join(dir, f))
 		if err != nil {
@@ -32,13 +32,13 @@ func places(t *testing.T, dir string, n int, noise *rand.Rand) []place {
 		}
 		sizes = append(sizes, info.Size())
 		total += info.Size()
-		out = append(out, place{f, noise.Int64N(info.Size())})
+		out = append(out, spot{f, noise.Int64N(info.Size())})
 	}
 	for len(out) < n {
 		at := noise.Int64N(total)
 		for i, size := range sizes {
 			if at < size {
-				out = append(out, place{files[i], at})
+				out = append(out, spot{files[i], at})
 				break
 			}
 			at -= size
