@@ -8,8 +8,6 @@ import (
 	"io"
 	"os"
 	"strings"
-	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -133,66 +131,6 @@ func readAnchor(text string) (ed25519.PublicKey, error) {
 		return nil, usageError{fmt.Errorf("--anchor: %w", err)}
 	}
 	return key, nil
-}
-
-func trustCommand() *cobra.Command {
-	var dir, at string
-	var threshold float64
-	var asJSON bool
-	show := &cobra.Command{
-		Use: "show --state DIR", Short: "Show the trust level of the zone and its devices",
-		Long: `Folds the ledger from entry 0 into an opinion of each device (belief, disbelief,
-uncertainty) and one level for the zone. Trust falls fast, rises slowly and without
-evidence decays to uncertainty: --at now tells how it stands by today's clock.`,
-		Args: exactly(0, "no arguments"),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if threshold < 0 || threshold > 1 {
-				return usageError{fmt.Errorf("--threshold is %g: want 0 to 1", threshold)}
-			}
-			when, err := parseMoment(at)
-			if err != nil {
-				return err
-			}
-			return withState(cmd, dir, func(s *gateway.State) error {
-				z, err := s.Trust(cmd.Context(), when, threshold)
-				if err != nil {
-					return err
-				}
-				if asJSON {
-					return printJSON(cmd.OutOrStdout(), z)
-				}
-				w := cmd.OutOrStdout()
-				fmt.Fprintf(w, "zone %s at %s: trust %.2f; %s asks for %.2f: %s\n", s.Zone.Name, z.At, z.Trust, z.UseCase, z.Threshold,
-					map[bool]string{true: "trusted", false: "not trusted"}[z.Trusted])
-				t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
-				fmt.Fprintln(t, "DEVICE\tMAC\tSTATE\tTRUST\tBELIEF\tDISBELIEF\tUNCERTAINTY")
-				for _, d := range z.Devices {
-					fmt.Fprintf(t, "%s\t%s\t%s\t%.2f\t%.2f\t%.2f\t%.2f\n", d.Name, d.MAC, d.State, d.Trust, d.Belief, d.Disbelief, d.Uncertainty)
-				}
-				fmt.Fprintf(t, "zone\t\t\t%.2f\t%.2f\t%.2f\t%.2f\n", z.Trust, z.Belief, z.Disbelief, z.Uncertainty)
-				return t.Flush()
-			})
-		},
-	}
-	stateFlag(show, &dir)
-	show.Flags().StringVar(&at, "at", "", "moment: RFC 3339 or now (default: the newest entry's)")
-	show.Flags().Float64Var(&threshold, "threshold", 0, "the least level asked for, 0 to 1 (default: that of the zone's use case)")
-	show.Flags().BoolVar(&asJSON, "json", false, "print as JSON")
-	return group("trust", "What the zone may claim of itself", show)
-}
-
-func parseMoment(s string) (zone.Time, error) {
-	switch s {
-	case "":
-		return 0, nil
-	case "now":
-		return zone.TimeOf(time.Now()), nil
-	}
-	t, err := time.Parse(time.RFC3339, s)
-	if err != nil {
-		return 0, usageError{fmt.Errorf("--at is %q: want a time like 2026-01-31T12:00:00Z, or now", s)}
-	}
-	return zone.TimeOf(t), nil
 }
 
 func alertsCommand() *cobra.Command {

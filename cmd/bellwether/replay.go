@@ -176,7 +176,7 @@ func printReport(w io.Writer, r *gateway.Report) {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%.2f\n", d.Name, d.MAC, state, d.LearnedSnapshots, d.WatchedSnapshots, d.FlaggedSnapshots, len(d.Alerts), d.Trust)
 	}
 	t.Flush()
-	fmt.Fprintf(w, "\nzone %s: trust %.2f (uncertainty %.2f), %s asks for %.2f\n", r.Zone.Name, r.Zone.Trust, r.Zone.Uncertainty, r.Zone.UseCase, r.Zone.Threshold)
+	fmt.Fprintf(w, "\nzone %s: trust %.2f (uncertainty %.2f), %s asks for %.2f\n", r.Zone.Name, r.Zone.Trust, r.Zone.Uncertainty, r.Zone.From, r.Zone.Threshold)
 	fmt.Fprintf(w, "%d packets in %.1f s (%.0f a second), %d dropped; ledger: %d blocks, head %s\n",
 		r.Packets, r.Seconds, float64(r.Packets)/max(r.Seconds, 1e-9), r.Drops, r.Ledger.Height, r.Ledger.Head.Short())
 }

@@ -202,7 +202,7 @@ func (t *telling) watch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	t.say(false, "the zone's trust went from %.2f to %.2f; smart-home asks for %.2f", before.Trust, after.Trust, after.Threshold)
+	t.say(false, "the zone's trust went from %.2f to %.2f; %s asks for %.2f", before.Trust, after.Trust, after.ThresholdFrom, after.Threshold)
 	return nil
 }
 

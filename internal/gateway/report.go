@@ -32,6 +32,7 @@ type ZoneReport struct {
 	UseCase     string    `json:"use_case"`
 	Trust       float64   `json:"trust"`
 	Threshold   float64   `json:"threshold"`
+	From        string    `json:"threshold_from"` // the use case, or trust.threshold of the configuration
 	Trusted     bool      `json:"trusted"`
 	Belief      float64   `json:"belief"`
 	Disbelief   float64   `json:"disbelief"`
@@ -121,7 +122,7 @@ func evictions(s feature.Stats) uint64 {
 }
 
 func zoneReport(id zone.Hash, name string, z trust.Zone) ZoneReport {
-	return ZoneReport{ID: id, Name: name, UseCase: z.UseCase, Trust: z.Trust, Threshold: z.Threshold, Trusted: z.Trusted,
+	return ZoneReport{ID: id, Name: name, UseCase: z.UseCase, Trust: z.Trust, Threshold: z.Threshold, From: z.ThresholdFrom, Trusted: z.Trusted,
 		Belief: z.Belief, Disbelief: z.Disbelief, Uncertainty: z.Uncertainty}
 }
 

@@ -45,9 +45,11 @@ type Device struct {
 // Zone is the zone's trust at one moment.
 type Zone struct {
 	Trust     float64 `json:"trust"`     // the level, 0 to 1
-	Threshold float64 `json:"threshold"` // what the use case asks for
-	UseCase   string  `json:"use_case"`
-	Trusted   bool    `json:"trusted"` // Trust ≥ Threshold
+	Threshold float64 `json:"threshold"` // what outsiders ask for
+	// ThresholdFrom says who set it: the use case, or whoever gave At one ("trust.threshold").
+	ThresholdFrom string `json:"threshold_from"`
+	UseCase       string `json:"use_case"`
+	Trusted       bool   `json:"trusted"` // Trust ≥ Threshold
 	Opinion
 	At      zone.Time `json:"-"`
 	Devices []Device  `json:"devices"` // by MAC
@@ -124,9 +126,9 @@ func (f *Fold) Newest() zone.Time { return f.newest }
 // recorded snapshots not at all: somebody may have made its address up. A zone
 // without devices that count is all uncertainty.
 func (f *Fold) At(now zone.Time, threshold float64) Zone {
-	z := Zone{UseCase: f.useCase, Threshold: threshold, At: now, Opinion: Opinion{Uncertainty: 1}}
+	z := Zone{UseCase: f.useCase, Threshold: threshold, ThresholdFrom: "trust.threshold", At: now, Opinion: Opinion{Uncertainty: 1}}
 	if threshold == 0 {
-		z.Threshold = preset(f.useCase)
+		z.Threshold, z.ThresholdFrom = preset(f.useCase), f.useCase
 	}
 	for mac, e := range f.devices {
 		d := *e

@@ -168,10 +168,10 @@ func TestEmpty(t *testing.T) {
 	}
 	s := newStory("a bank")
 	s.watched(2, 3*day)
-	if z := s.At(s.now, 0); z.Trusted {
+	if z := s.At(s.now, 0); z.Trusted || z.ThresholdFrom != "a bank" {
 		t.Errorf("a use case that has no threshold: %+v", z)
 	}
-	if z := s.At(s.now, 0.5); !z.Trusted || z.Threshold != 0.5 || z.UseCase != "a bank" {
+	if z := s.At(s.now, 0.5); !z.Trusted || z.Threshold != 0.5 || z.UseCase != "a bank" || z.ThresholdFrom != "trust.threshold" {
 		t.Errorf("with a threshold of its own: %+v", z)
 	}
 }
