@@ -10,7 +10,10 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"bellwether/internal/contract"
 	"bellwether/internal/monitor"
@@ -52,13 +55,10 @@ func (w *watching) control(ctx context.Context) error {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("control socket: %w", err)
 	}
-	l, err := net.Listen("unix", path)
+	l, err := listenPrivately(ctx, path)
 	if err != nil {
 		w.Log.Warn("no control socket: decisions about devices have to wait until the gateway is stopped", "error", err)
 		return nil
-	}
-	if err := os.Chmod(path, 0o600); err != nil {
-		return errors.Join(fmt.Errorf("control socket: %w", err), l.Close())
 	}
 	stop := context.AfterFunc(ctx, func() { l.Close() })
 	defer stop()
@@ -74,6 +74,18 @@ func (w *watching) control(ctx context.Context) error {
 			w.Log.Warn("control socket", "error", err)
 		}
 	}
+}
+
+// listenPrivately makes a socket to which the owner alone can connect, from its
+// first moment: Linux gives it the permissions that its descriptor has at bind
+// (unix_bind_bsd in net/unix/af_unix.c), less the umask.
+func listenPrivately(ctx context.Context, path string) (net.Listener, error) {
+	c := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
+		var mode error
+		err := raw.Control(func(fd uintptr) { mode = unix.Fchmod(int(fd), 0o600) })
+		return errors.Join(err, mode)
+	}}
+	return c.Listen(ctx, "unix", path)
 }
 
 // converse takes one order and answers it.
