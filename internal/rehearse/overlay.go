@@ -184,3 +184,28 @@ func (s *stage) drop(path string) error {
 }
 
 func byMAC(a, b actor) int { return cmp.Compare(a.mac.String(), b.mac.String()) }
+
+// Overlays gives, for each of the devices that captures show with an address and
+// a next hop, an attack that begins with the device's last packet and still lacks its
+// kind and duration.
+func Overlays(ctx context.Context, captures []string, devices []zone.MAC) ([]simulate.Overlay, error) {
+	s := &stage{Rehearsal: Rehearsal{}.withDefaults()}
+	var err error
+	if s.survey, err = s.look(ctx, captures); err != nil {
+		return nil, err
+	}
+	var reports []gateway.DeviceReport
+	for _, mac := range devices {
+		reports = append(reports, gateway.DeviceReport{MAC: mac, Threshold: new(float64)})
+	}
+	actors, left := s.actors(reports)
+	if len(actors) == 0 {
+		return nil, fmt.Errorf("no device can attack: %s", reasons(left))
+	}
+	var out []simulate.Overlay
+	for _, a := range actors {
+		at := s.survey.devices[a.mac].moments.at
+		out = append(out, simulate.Overlay{MAC: a.mac, IP: a.ip, GatewayMAC: a.hop, Start: at[len(at)-1], Usual: a.usual})
+	}
+	return out, nil
+}

@@ -62,7 +62,8 @@ type Unable struct {
 }
 
 // Count counts trials. Medians are over those that were found; the shares are
-// over all but those in which the device was in alarm before.
+// over all but those in which the device was in alarm before, those of windows
+// over those that have a whole window of attack packets.
 type Count struct {
 	Trials    int     `json:"trials"`
 	Found     int     `json:"found"`
@@ -70,9 +71,10 @@ type Count struct {
 	Missed    int     `json:"missed"`
 	Seconds   float64 `json:"median_seconds"`
 	Packets   float64 `json:"median_packets"`
-	WindowTPR float64 `json:"window_tpr"` // means, see Trial
+	PacketTPR float64 `json:"packet_tpr"` // means, see Trial
+	WindowTPR float64 `json:"window_tpr"`
 	VoteTPR   float64 `json:"vote_tpr"`
-	PacketTPR float64 `json:"packet_tpr"`
+	Windowed  int     `json:"trials_with_windows"` // over which the last two are
 }
 
 // Attack is one kind of attack, over all devices and rounds.
@@ -157,7 +159,10 @@ func counted(trials []Trial, f func(*Trial) bool) (c Count) {
 			c.Already++
 			continue
 		}
-		flagged, windows, votes = append(flagged, t.PacketTPR()), append(windows, t.WindowTPR()), append(votes, t.VoteTPR())
+		flagged = append(flagged, t.PacketTPR())
+		if t.Windows > 0 {
+			windows, votes = append(windows, t.WindowTPR()), append(votes, t.VoteTPR())
+		}
 		if !t.Found {
 			c.Missed++
 			continue
@@ -166,7 +171,7 @@ func counted(trials []Trial, f func(*Trial) bool) (c Count) {
 		seconds, packets = append(seconds, t.Seconds), append(packets, float64(t.Sent))
 	}
 	c.Seconds, c.Packets = median(seconds), median(packets)
-	c.WindowTPR, c.VoteTPR, c.PacketTPR = mean(windows), mean(votes), mean(flagged)
+	c.PacketTPR, c.WindowTPR, c.VoteTPR, c.Windowed = mean(flagged), mean(windows), mean(votes), len(windows)
 	return c
 }
 

@@ -49,3 +49,24 @@ func TestRows(t *testing.T) {
 		t.Errorf("%d rows of a flood of 10 s", n)
 	}
 }
+
+func TestOverlays(t *testing.T) {
+	h := simulated(t)
+	cam := h.device(t, "webcam")
+	all, err := Overlays(context.Background(), []string{h.path}, []zone.MAC{{2}, cam.MAC})
+	if err != nil || len(all) != 1 {
+		t.Fatalf("%d overlays, %v", len(all), err)
+	}
+	o := all[0]
+	if o.MAC != cam.MAC || o.IP != cam.IP || o.GatewayMAC != h.router || o.Start < homeStart || len(o.Usual) == 0 {
+		t.Errorf("%+v", o)
+	}
+	for _, u := range o.Usual {
+		if u.Wait < 0 || u.Size < 0 || u.Size > 1500 {
+			t.Fatalf("usually sends %+v", u)
+		}
+	}
+	if _, err := Overlays(context.Background(), []string{h.path}, []zone.MAC{{2}}); err == nil {
+		t.Error("a device that is not there may attack")
+	}
+}

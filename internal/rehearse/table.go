@@ -56,10 +56,10 @@ func (c Count) delay(v float64) string {
 
 // windows writes the windows TPR, if there is one.
 func (c Count) windows() string {
-	if c.Trials == c.Already {
+	if c.Windowed == 0 {
 		return "–"
 	}
-	return fmt.Sprintf("%.2f %%", 100*c.WindowTPR)
+	return percent(c.WindowTPR)
 }
 
 func seconds(s float64) string {
@@ -79,7 +79,7 @@ func (m Method) String() string {
 	return fmt.Sprintf("%s (%d packets), attacked in the later part from %s on (%.0f s): each attack %d times by each device, at moments that seed %d chose, "+
 		"in excerpts of %.0f s, of which the first %.0f s only fill the statistics. An alert counts until %.0f s after the attack; one that is raised at the same moment "+
 		"without the attack does not. SECONDS and PACKETS are medians from the first attack packet to the alert, over what was found. WINDOWS is the mean share "+
-		"of vote windows, from the first full one of an attack on, at whose end the device is called malicious.",
+		"of vote windows, from the first full one of an attack on, at whose end the device is called malicious; an attack with fewer packets has none.",
 		from, m.Packets, m.LaterFrom, m.LaterSeconds, m.Times, m.Seed, m.ExcerptSeconds, m.WarmUpSeconds, m.GraceSeconds)
 }
 

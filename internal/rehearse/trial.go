@@ -36,14 +36,9 @@ type Trial struct {
 // PacketTPR is the share of attack packets that the autoencoder flags.
 func (t *Trial) PacketTPR() float64 { return share(t.Flagged, t.Packets) }
 
-// WindowTPR is the share of windows at whose end the device is called malicious.
-// Of an attack that ends within its first window, it is 1 if it was found.
-func (t *Trial) WindowTPR() float64 {
-	if t.Windows == 0 && t.Found {
-		return 1
-	}
-	return share(t.Caught, t.Windows)
-}
+// WindowTPR is the share of windows at whose end the device is called malicious,
+// 0 of an attack that ends within its first window.
+func (t *Trial) WindowTPR() float64 { return share(t.Caught, t.Windows) }
 
 // VoteTPR is the share of windows in which the autoencoder has the majority.
 func (t *Trial) VoteTPR() float64 { return share(t.Voted, t.Windows) }

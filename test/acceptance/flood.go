@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/binary"
 	"math/rand/v2"
 	"net/netip"
@@ -11,6 +12,7 @@ import (
 	"bellwether/internal/capture"
 	"bellwether/internal/gateway"
 	"bellwether/internal/packet"
+	"bellwether/internal/rehearse"
 	"bellwether/internal/simulate"
 	"bellwether/internal/zone"
 )
@@ -30,7 +32,7 @@ func (b *bench) flooded(o *outcome) error {
 	if err := b.learnZone(); err != nil {
 		return err
 	}
-	targets, err := b.targets()
+	targets, err := rehearse.Overlays(context.Background(), b.zone.monitoring, b.report.learnedMACs())
 	if err != nil {
 		return err
 	}
@@ -42,17 +44,15 @@ func (b *bench) flooded(o *outcome) error {
 	if err != nil {
 		return err
 	}
-	d := targets[0]
-	start := d.moments[len(d.moments)-1].Add(time.Hour)
+	flood := targets[0]
+	flood.Kind, flood.Start, flood.Duration, flood.Rate = simulate.SpoofedFlood, flood.Start.Add(time.Hour), time.Minute, floodPackets/60
 	path := filepath.Join(b.dir, "flood.pcap")
-	if err := madeUp(path, start, d.router); err != nil {
+	if err := madeUp(path, flood.Start, flood.GatewayMAC); err != nil {
 		return err
 	}
 	if err := b.flood(o, "made-up stations and addresses", path, gateway.Config{}); err != nil {
 		return err
 	}
-	flood := simulate.Overlay{MAC: d.mac, IP: d.ip, GatewayMAC: d.router, Kind: simulate.SpoofedFlood, Start: start,
-		Duration: 60 * time.Second, Rate: floodPackets / 60}
 	if err := spoofed(path, flood); err != nil {
 		return err
 	}

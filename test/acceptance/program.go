@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +12,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"bellwether/internal/gateway"
+	"bellwether/internal/zone"
 )
 
 // report is the part of a replay's report that is looked at here.
@@ -29,23 +31,24 @@ type report struct {
 }
 
 type deviceReport struct {
-	MAC, Name, State string
-	Threshold        *float64
-	Watched          uint64 `json:"watched_snapshots"`
-	Alerts           []struct {
+	MAC         zone.MAC
+	Name, State string
+	Threshold   *float64
+	Watched     uint64 `json:"watched_snapshots"`
+	Alerts      []struct {
 		ID, Start, Reason, Kind string
 		End                     *string
 	}
 }
 
-// learned counts the devices that are judged.
-func (r *report) learned() (n int) {
+// learnedMACs are the addresses of the devices that are judged.
+func (r *report) learnedMACs() (macs []zone.MAC) {
 	for _, d := range r.Devices {
 		if d.Threshold != nil {
-			n++
+			macs = append(macs, d.MAC)
 		}
 	}
-	return n
+	return macs
 }
 
 // judged counts the devices of which anything was judged.
@@ -152,32 +155,13 @@ func (b *bench) scratch(name string) (string, error) {
 	return filepath.Join(dir, name), err
 }
 
-// copyState copies a state directory. Files that are never changed once they
-// are there are linked.
+// copyState copies a state directory.
 func (b *bench) copyState(from string) (string, error) {
 	to, err := b.scratch("state")
 	if err != nil {
 		return "", err
 	}
-	return to, filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		name, err := filepath.Rel(from, path)
-		if err != nil {
-			return err
-		}
-		target := filepath.Join(to, name)
-		switch {
-		case d.IsDir():
-			return os.MkdirAll(target, 0o750)
-		case strings.HasSuffix(name, ".parquet") || strings.HasSuffix(name, ".model"):
-			return os.Link(path, target)
-		case !d.Type().IsRegular():
-			return nil
-		}
-		return copyFile(path, target)
-	})
+	return to, gateway.CopyState(from, to)
 }
 
 func copyFile(from, to string) error {

@@ -73,23 +73,17 @@ func (l leaf) changed(raw []byte) []byte {
 	return append(append(out[:l.from:l.from], []byte(`"changed"`)...), raw[l.until:]...)
 }
 
-// scan lays one scan over the watched captures and watches them with what was
-// learned, so that there is an alert by score.
+// scan watches the watched captures with a scan by every learned device in them,
+// with what was learned, so that there is an alert by score.
 func (b *bench) scan() (state string, r report, err error) {
-	targets, err := b.targets()
+	_, _, dir, err := b.rehearse("--attack", simulate.MiraiScan, "--keep")
 	if err != nil {
-		return "", r, err
-	}
-	d := targets[0]
-	path := filepath.Join(b.dir, "scan.pcap")
-	if _, err := b.writeOverlay(path, []simulate.Overlay{{MAC: d.mac, IP: d.ip, GatewayMAC: d.router,
-		Kind: simulate.MiraiScan, Start: d.moments[len(d.moments)/2], Duration: strike}}); err != nil {
 		return "", r, err
 	}
 	if state, err = b.copyState(b.state); err != nil {
 		return "", r, err
 	}
-	r, _, err = b.replay(state, "--watch", path)
+	r, _, err = b.replay(state, "--watch", filepath.Join(dir, simulate.MiraiScan+"-1.pcap"))
 	return state, r, err
 }
 
