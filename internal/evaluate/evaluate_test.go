@@ -61,15 +61,18 @@ func home(tb testing.TB) (benign, infected Rows) {
 func quick() Options {
 	o := Options{Seeds: 2, Window: 20}
 	o.Detect.Epochs = 4
+	o.Baseline.MaxRows = 400
 	return o
 }
 
-// TestScan: the whole experiment on simulated traffic. What is asserted holds for
+// TestScan: the whole experiment on simulated traffic; TestGenuine has all
+// detectors. What is asserted holds for
 // any sound detector: a scan is found soon, and benign rows are not alarming.
 func TestScan(t *testing.T) {
 	benign, infected := home(t)
 	o := quick()
 	o.Now = clock()
+	o.Algorithms = []string{Autoencoder, "lof", "iforest"}
 	r, err := Run(t.Context(), []Device{{"camera", fixed(benign), []Set{{"scan", fixed(infected)}}}}, o)
 	if err != nil {
 		t.Fatal(err)
@@ -78,7 +81,7 @@ func TestScan(t *testing.T) {
 	if sum := d.Train + d.Opt + d.Test; sum != len(benign.Values) || d.OptHours <= 0 || d.Attacks[0].Rows == 0 || !d.Attacks[0].Timed {
 		t.Errorf("summary %+v of %d benign rows", d, len(benign.Values))
 	}
-	n := len(Algorithms())
+	n := len(o.Algorithms)
 	if len(r.Computing) != n || len(r.Benign) != 4*n || len(r.Attacks) != 4*n {
 		t.Fatalf("%d, %d, %d results", len(r.Computing), len(r.Benign), len(r.Attacks))
 	}

@@ -102,6 +102,12 @@ func nanosText(e Estimate) string {
 	return secondsText(scaled)
 }
 
+// file is one of the report's files.
+type file struct {
+	name    string
+	content []byte
+}
+
 // Write puts report.html, results.csv, results.json and the figures, as .svg and
 // .png, into a directory, which is made when there is none. Files of these
 // names are replaced.
@@ -119,23 +125,11 @@ func (r *Result) Write(dir string) error {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return fmt.Errorf("making a directory for the report: %w", err)
 	}
-	files := []struct {
-		name    string
-		content []byte
-	}{{"results.csv", table}, {"results.json", numbers}}
+	files := []file{{"results.csv", table}, {"results.json", numbers}}
 	for _, f := range figures {
-		files = append(files, struct {
-			name    string
-			content []byte
-		}{f.Name + ".svg", f.SVG}, struct {
-			name    string
-			content []byte
-		}{f.Name + ".png", f.PNG})
+		files = append(files, file{f.Name + ".svg", f.SVG}, file{f.Name + ".png", f.PNG})
 	}
-	files = append(files, struct {
-		name    string
-		content []byte
-	}{"report.html", html})
+	files = append(files, file{"report.html", html}) // last: when it is there, all is
 	for _, f := range files {
 		if err := durable.WriteFile(filepath.Join(dir, f.name), f.content, 0o644); err != nil {
 			return fmt.Errorf("writing the report: %w", err)

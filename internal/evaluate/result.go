@@ -113,7 +113,7 @@ func (q *Quiet) measures() []measure {
 	return []measure{
 		{"threshold", "", q.Threshold}, {"window", "rows", q.Window},
 		{"row_fpr", "share", q.RowFPR}, {"window_fpr", "share", q.WindowFPR},
-		{"alarms", "", q.Alarms}, {"alarms_per_week", "1/week", q.PerWeek},
+		{"alarms", "alarms", q.Alarms}, {"alarms_per_week", "1/week", q.PerWeek},
 		{"expected_per_week", "1/week", q.Expected}, {"expected_per_week_bound", "1/week", q.Bound},
 	}
 }

@@ -11,7 +11,7 @@ import (
 
 // CSV gives every number as a table in long form: one line for each measure of
 // a device, an algorithm, a rule and an attack, as far as it has them. Columns mean,
-// low and high are mean and 95 % interval over seeds (of a share cut at 0 and 1), values the seeds' own,
+// low and high are mean and 95 % interval over seeds (cut at 0 and, for shares, at 1), values the seeds' own,
 // separated by blanks. What is not known is empty, among values "NaN".
 func (r *Result) CSV() ([]byte, error) {
 	var b bytes.Buffer
@@ -37,8 +37,11 @@ func lines(w *csv.Writer, all []measure, device, attack, algorithm, rule string)
 	for _, m := range all {
 		mean, half := m.value.Mean(), m.value.Half()
 		low, high := mean-half, mean+half
-		if m.unit == "share" { // NaN stays NaN
-			low, high = max(low, 0), min(high, 1)
+		if m.unit != "" { // NaN stays NaN
+			low = max(low, 0)
+		}
+		if m.unit == "share" {
+			high = min(high, 1)
 		}
 		var values []string
 		for _, v := range m.value {
