@@ -97,6 +97,8 @@ type Fit struct {
 	StopMSE float64 `cbor:"stop_mse"`
 	MeanMSE float64 `cbor:"mean_mse"`
 	MaxMSE  float64 `cbor:"max_mse"`
+	// Tail is what calibration rows reach together, in a vote of MinWindow rows.
+	Tail Tail `cbor:"tail"`
 }
 
 // Range is a closed interval of one feature's raw values.

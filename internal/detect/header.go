@@ -107,7 +107,11 @@ func (f *Fit) validate() error {
 	if f.Best < 1 || f.Epochs < f.Best || f.Epochs > f.Options.Epochs {
 		return fmt.Errorf("kept epoch %d of %d, at most %d", f.Best, f.Epochs, f.Options.Epochs)
 	}
-	for _, v := range []float64{f.StopMSE, f.MeanMSE, f.MaxMSE} {
+	t := f.Tail
+	if t.Observed < 0 || t.Blocks < 1 || t.Peaks < 0 || t.Peaks > t.Blocks || t.Peaks > 0 && (t.Level <= 0 || t.Shape <= 0) {
+		return fmt.Errorf("the tail of its scores is %+v", t)
+	}
+	for _, v := range []float64{f.StopMSE, f.MeanMSE, f.MaxMSE, t.Level, t.Shape, t.Top} {
 		if !finite(v) || v < 0 {
 			return fmt.Errorf("a mean squared error is %v", v)
 		}

@@ -28,6 +28,11 @@ const (
 	// vote, blinds it less than Max. On the real smart home (see the package
 	// doc) it found scans that Max missed, at the price of more false alarms.
 	Balanced Rule = "balanced"
+	// Calm is the threshold at which AlarmsPerWeek are expected of a device's
+	// normal rows, by the tail of what they reach together in blocks of 10
+	// minutes (Tail), at least the most they reached. Max where the device
+	// never sent enough at a time to carry a vote.
+	Calm Rule = "calm"
 	// Quantile is the ⌈n(1−α)⌉-th smallest calibration score.
 	Quantile Rule = "quantile"
 )
@@ -55,6 +60,9 @@ type Options struct {
 	// Alpha is the share of normal rows that may lie above the threshold
 	// under Conformal and Quantile, between 0 and 1; 0 is 0.001.
 	Alpha float64 `cbor:"alpha"`
+	// AlarmsPerWeek is how many false alarms of one device an operator can
+	// live with, under Calm; 0 is 1, at most 10,000.
+	AlarmsPerWeek float64 `cbor:"alarms_per_week"`
 	// OptShare is the share of rows, the latest ones, that are OptDS, between
 	// 0 and 1; 0 is 0.4.
 	OptShare float64 `cbor:"opt_share"`
@@ -92,8 +100,9 @@ func (o Options) Validate() error {
 		{within(o.Work, 1, math.MaxInt32), "work", o.Work, "1 to 2147483647"},
 		{within(o.Batch, 1, 4096), "batch", o.Batch, "1 to 4096"},
 		{within(o.Patience, 1, 10_000), "patience", o.Patience, "1 to 10000"},
-		{o.Rule.known(), "rule", o.Rule, "balanced, max, eq1, conformal or quantile"},
+		{o.Rule.known(), "rule", o.Rule, "max, calm, balanced, eq1, conformal or quantile"},
 		{share(o.Alpha), "alpha", o.Alpha, "between 0 and 1"},
+		{o.AlarmsPerWeek > 0 && o.AlarmsPerWeek <= 10_000, "alarms per week", o.AlarmsPerWeek, "above 0, at most 10000"},
 		{share(o.OptShare), "share of OptDS", o.OptShare, "between 0 and 1"},
 		{within(o.MinWindow, 1, maxWindow), "smallest window", o.MinWindow, "1 to 10000"},
 		{within(o.MaxWindow, o.MinWindow, maxWindow), "largest window", o.MaxWindow, "the smallest window to 10000"},
@@ -114,7 +123,7 @@ const (
 )
 
 func (r Rule) known() bool {
-	return r == Eq1 || r == Max || r == Conformal || r == Quantile || r == Balanced
+	return r == Eq1 || r == Max || r == Conformal || r == Quantile || r == Balanced || r == Calm
 }
 
 func (o Options) withDefaults() Options {
@@ -125,6 +134,7 @@ func (o Options) withDefaults() Options {
 	orElse(&o.Patience, 10)
 	orElse(&o.Rule, Max)
 	orElse(&o.Alpha, 0.001)
+	orElse(&o.AlarmsPerWeek, 1)
 	orElse(&o.OptShare, 0.4)
 	orElse(&o.MinWindow, 60)
 	orElse(&o.MaxWindow, max(250, o.MinWindow))

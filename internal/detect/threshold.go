@@ -33,12 +33,21 @@ func threshold(rule Rule, alpha float64, scores []float64) float64 {
 }
 
 // majority gives the least threshold at which a vote of the given window and
-// span is never carried by the scores: the largest of the scores that are each
-// the lowest of a majority. Times and scores are in the order of arrival.
+// span is never carried by the scores. Times and scores are in the order of
+// arrival.
 func majority(window int, span time.Duration, times []zone.Time, scores []float64) float64 {
+	most := 0.0
+	eachVote(window, span, times, scores, func(_ int, limit float64) { most = max(most, limit) })
+	return most
+}
+
+// eachVote gives, after each row, the least threshold at which the vote is not
+// carried: the largest score that is the lowest of a majority, 0 while fewer
+// rows vote.
+func eachVote(window int, span time.Duration, times []zone.Time, scores []float64, give func(i int, limit float64)) {
 	need := window/2 + 1
 	var sorted []float64 // of the rows that vote
-	limit, from := 0.0, 0
+	from := 0
 	for i, s := range scores {
 		at, _ := slices.BinarySearch(sorted, s)
 		sorted = slices.Insert(sorted, at, s)
@@ -47,11 +56,12 @@ func majority(window int, span time.Duration, times []zone.Time, scores []float6
 			sorted = slices.Delete(sorted, at, at+1)
 			from++
 		}
+		limit := 0.0
 		if len(sorted) >= need {
-			limit = max(limit, sorted[len(sorted)-need])
+			limit = sorted[len(sorted)-need]
 		}
+		give(i, limit)
 	}
-	return limit
 }
 
 // moments gives the mean and the sample standard deviation (n − 1), 0 for one

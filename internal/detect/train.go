@@ -151,6 +151,10 @@ func (m *Model) calibrate(rows []row, times []zone.Time) {
 		together := max(m.Threshold, majority(o.MinWindow, o.Span, times, scores))
 		m.Threshold = math.Sqrt(together * m.Fit.MaxMSE)
 	}
+	m.Fit.Tail = tailOf(o.MinWindow, o.Span, times, scores)
+	if calm := m.Fit.Tail.threshold(o.AlarmsPerWeek); o.Rule == Calm && calm > 0 {
+		m.Threshold = calm
+	}
 	quiet := false
 	m.Window, quiet = chooseWindow(o, times, scores, m.Threshold)
 	m.Span = o.Span

@@ -88,7 +88,7 @@ type LearnConfig struct {
 
 // DetectorConfig is how a device's behaviour is learned and judged.
 type DetectorConfig struct {
-	Rule   string  `yaml:"rule"`   // threshold: max (default), balanced, eq1 (the paper's), conformal or quantile
+	Rule   string  `yaml:"rule"`   // threshold: max (default), calm, balanced, eq1 (the paper's), conformal or quantile
 	Alpha  float64 `yaml:"alpha"`  // of conformal and quantile, default 0.001
 	Seed   uint64  `yaml:"seed"`   // of the training, default 0
 	Epochs int     `yaml:"epochs"` // at most, default 30
