@@ -88,11 +88,14 @@ type LearnConfig struct {
 
 // DetectorConfig is how a device's behaviour is learned and judged.
 type DetectorConfig struct {
-	Rule   string  `yaml:"rule"`   // threshold: max (default), calm, balanced, eq1 (the paper's), conformal or quantile
-	Alpha  float64 `yaml:"alpha"`  // of conformal and quantile, default 0.001
-	Seed   uint64  `yaml:"seed"`   // of the training, default 0
-	Epochs int     `yaml:"epochs"` // at most, default 30
-	Window int     `yaml:"window"` // snapshots that vote; default: found while learning
+	Rule  string  `yaml:"rule"`  // threshold: max (default), calm, balanced, eq1 (the paper's), conformal or quantile
+	Alpha float64 `yaml:"alpha"` // of conformal and quantile, default 0.001
+	// AlarmsPerWeek is how many false alarms of one device are acceptable, under
+	// the rule calm; default 1.
+	AlarmsPerWeek float64 `yaml:"alarms_per_week"`
+	Seed          uint64  `yaml:"seed"`   // of the training, default 0
+	Epochs        int     `yaml:"epochs"` // at most, default 30
+	Window        int     `yaml:"window"` // snapshots that vote; default: found while learning
 	// Without lists the reasons that are no cause for an alert: score, source,
 	// hosts, ports, rate. Default: none.
 	Without []string `yaml:"without"`
@@ -238,7 +241,7 @@ func (c Config) useCase() string {
 
 func (c Config) detectOptions() detect.Options {
 	d := c.Detector
-	return detect.Options{Rule: detect.Rule(d.Rule), Alpha: d.Alpha, Seed: d.Seed, Epochs: d.Epochs,
+	return detect.Options{Rule: detect.Rule(d.Rule), Alpha: d.Alpha, AlarmsPerWeek: d.AlarmsPerWeek, Seed: d.Seed, Epochs: d.Epochs,
 		MinWindow: d.Window, MaxWindow: d.Window}
 }
 
