@@ -24,7 +24,7 @@ type replayFlags struct {
 	minSnapshots, batch, workers                int
 	rule                                        string
 	seed                                        uint64
-	json                                        bool
+	json, abandon                               bool
 }
 
 func replayCommand() *cobra.Command {
@@ -37,8 +37,9 @@ the same path as live traffic: snapshots go to the store, hashes and verdicts to
 the ledger, alerts to you. Captures are pcap or pcapng, also gzip or zstd; globs
 and directories work; each set is read in order of time.
 
-A replay that was stopped goes on when the same command is given again. Without
---learn, what the state directory has learned before is used.`,
+A replay that was stopped goes on when the same command is given again, or is
+given up with --abandon, so that another may follow. Without --learn, what the state
+directory has learned before is used.`,
 		Example: `  bellwether replay --state home --learn week1/*.pcap --watch week2/*.pcap --devices names.csv
   bellwether replay --state home --watch suspicious.pcapng --report report.json`,
 		Args: exactly(0, "no arguments"),
@@ -57,6 +58,7 @@ A replay that was stopped goes on when the same command is given again. Without
 	fl.Uint64Var(&f.seed, "seed", 0, "seed of the training")
 	fl.IntVar(&f.batch, "batch", 0, "snapshots scored together; no result depends on it")
 	fl.IntVar(&f.workers, "workers", 0, "goroutines that score and train; no result depends on it")
+	fl.BoolVar(&f.abandon, "abandon", false, "give up the replay that was stopped; its snapshots stay, nothing is learned from them")
 	fl.BoolVar(&f.json, "json", false, "print the report as JSON")
 	fl.StringVar(&f.log, "log", "", "log to standard error from this level: debug, info or warn")
 	return c
@@ -99,6 +101,9 @@ func (f *replayFlags) settings() (gateway.Config, error) {
 }
 
 func (f *replayFlags) run(cmd *cobra.Command) error {
+	if f.abandon {
+		return f.giveUp(cmd)
+	}
 	if len(f.learn)+len(f.watch) == 0 {
 		return usageError{errors.New("replay: give --learn CAPTURE, --watch CAPTURE or both")}
 	}
@@ -143,6 +148,28 @@ func (f *replayFlags) run(cmd *cobra.Command) error {
 		return err
 	}
 	return f.print(cmd.OutOrStdout(), report)
+}
+
+// giveUp abandons the replay that was stopped.
+func (f *replayFlags) giveUp(cmd *cobra.Command) error {
+	if len(f.learn)+len(f.watch) > 0 {
+		return usageError{errors.New("replay: --abandon goes without --learn and --watch")}
+	}
+	config, err := f.settings()
+	if err != nil {
+		return err
+	}
+	a, err := gateway.Abandon(cmd.Context(), f.state, config)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "gave up the replay that learned %q and watched %q; of it stay ", a.Learn, a.Watch)
+	if a.From > a.To {
+		fmt.Fprintln(cmd.OutOrStdout(), "no snapshots")
+		return nil
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "the snapshots SEQ %d to %d\n", a.From, a.To)
+	return nil
 }
 
 func (f *replayFlags) print(w io.Writer, r *gateway.Report) error {

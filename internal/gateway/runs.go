@@ -30,6 +30,9 @@ type run struct {
 	Learned   zone.SeqID `json:"learned_to"` // newest snapshot of the first set
 	End       zone.SeqID `json:"end_seq"`    // and of the second
 	EndHeight uint64     `json:"end_height"` // blocks after it
+	// Abandoned says that it was given up before its end; learned_to is where it
+	// began then, so that nobody learns from its snapshots.
+	Abandoned bool `json:"abandoned,omitempty"`
 }
 
 // runs remembers the replays over a state directory, so that one that was
@@ -67,7 +70,7 @@ func (r *runs) note(next run) {
 // it ended make it a new one.
 func (r *runs) find(next run, relearning bool) (found run, known bool, err error) {
 	anew := relearning && r.newest.Done && next.Height > r.newest.EndHeight
-	if r.any && r.newest.Inputs == next.Inputs && !anew {
+	if r.any && r.newest.Inputs == next.Inputs && !anew && !r.newest.Abandoned {
 		return r.newest, true, nil
 	}
 	if err := r.unfinished(); err != nil {
@@ -82,7 +85,7 @@ func (r *runs) unfinished() error {
 	if !r.any || r.newest.Done {
 		return nil
 	}
-	return fmt.Errorf("the state directory holds an unfinished replay (learned %q, watched %q): repeat that one to finish it", r.newest.Learn, r.newest.Watch)
+	return fmt.Errorf("the state directory holds an unfinished replay (learned %q, watched %q): repeat that one to finish it, or give it up with `bellwether replay --state DIR --abandon`", r.newest.Learn, r.newest.Watch)
 }
 
 // end records that the run is complete.
