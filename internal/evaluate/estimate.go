@@ -3,6 +3,7 @@ package evaluate
 import (
 	"encoding/json"
 	"math"
+	"slices"
 )
 
 // Estimate is a measure over seeds: one value each, in their order, NaN where
@@ -23,6 +24,9 @@ func (e Estimate) known() []float64 {
 // Mean is the mean of what was measured, NaN of nothing.
 func (e Estimate) Mean() float64 {
 	values, sum := e.known(), 0.0
+	if len(values) > 0 && slices.Min(values) == slices.Max(values) {
+		return values[0]
+	}
 	for _, v := range values {
 		sum += v
 	}
@@ -36,6 +40,9 @@ func (e Estimate) Half() float64 {
 	n := len(values)
 	if n < 2 {
 		return math.NaN()
+	}
+	if slices.Min(values) == slices.Max(values) {
+		return 0 // and no rounding
 	}
 	_, std := moments(values)
 	return studentT(n-1) * std / math.Sqrt(float64(n))

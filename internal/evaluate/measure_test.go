@@ -78,6 +78,9 @@ func TestEstimate(t *testing.T) {
 	if e.Mean() != 2 || !near(e.Half(), 12.7062) { // t · √2 / √2
 		t.Errorf("mean %v ± %v", e.Mean(), e.Half())
 	}
+	if same := (Estimate{0.1, 0.1, 0.1}); same.Mean() != 0.1 || same.Half() != 0 {
+		t.Errorf("three times 0.1: %v ± %v", same.Mean(), same.Half())
+	}
 	b, err := json.Marshal([]Estimate{{2, math.NaN(), 2}, {math.NaN()}, {math.Inf(1)}})
 	want := `[{"mean":2,"low":2,"high":2,"seeds":[2,null,2]},` +
 		`{"mean":null,"low":null,"high":null,"seeds":[null]},{"mean":null,"low":null,"high":null,"seeds":[null]}]`

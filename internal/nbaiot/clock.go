@@ -61,7 +61,7 @@ func (c *Clock) Times() []zone.Time {
 func (c *Clock) between(k, i int) zone.Time {
 	share := float64(i-c.at[k]) / float64(c.at[k+1]-c.at[k])
 	share = min(max(share, 0), 1)
-	seconds := c.time[k] + share*(c.time[k+1]-c.time[k])
+	seconds := c.time[k] + float64(share*(c.time[k+1]-c.time[k]))
 	whole, part := math.Modf(seconds)
 	return zone.Time(int64(whole)*1e9 + int64(part*1e9))
 }
