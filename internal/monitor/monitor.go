@@ -24,6 +24,7 @@ import (
 	"crypto"
 	"fmt"
 	"log/slog"
+	"math"
 	"time"
 
 	"bellwether/internal/detect"
@@ -223,9 +224,18 @@ func (m *Monitor) fill(s *zone.Snapshot, p *packet.Packet, d *device, index uint
 		s.DstPort = uint16(p.ICMPType)<<8 | uint16(p.ICMPCode)
 	}
 	for i, v := range m.vector {
-		s.Features[i] = float32(v)
+		s.Features[i] = finite(v)
 	}
 	m.nextSeq++
+}
+
+// finite is v as a snapshot holds it: what overflows is the largest number, what
+// is none is 0. So a score is finite, as alerts and transactions want it.
+func finite(v float64) float32 {
+	if math.IsNaN(v) {
+		return 0
+	}
+	return float32(min(max(v, -math.MaxFloat32), math.MaxFloat32))
 }
 
 // owner finds the device that a packet is about, and why its source is wrong
