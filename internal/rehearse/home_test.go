@@ -79,6 +79,15 @@ func quick() gateway.Config {
 	return gateway.Config{Learn: gateway.LearnConfig{Snapshots: 1000}, Detector: gateway.DetectorConfig{Epochs: 3}, Workers: 2}
 }
 
+// long skips a test of many replays where tests are to be short, as under the
+// race detector; TestKeptCapturesAreLabelled goes the same way there.
+func long(t testing.TB) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("takes many replays")
+	}
+}
+
 func TestMain(m *testing.M) {
 	code := m.Run()
 	if h, err := recorded(); err == nil {

@@ -11,6 +11,7 @@ import (
 // TestRealDevice rehearses on the real captures of one device, set up again and
 // again: every loud attack is found, and soon.
 func TestRealDevice(t *testing.T) {
+	long(t)
 	dir := filepath.Join("..", "..", "..", "shared", "data", "pcaps", "iot_sentinel", "D-LinkSensor")
 	if _, err := os.Stat(dir); err != nil {
 		if os.Getenv("CI") == "true" {

@@ -31,6 +31,7 @@ func run(t *testing.T, r Rehearsal) *Report {
 }
 
 func TestLoudAttacksAreFound(t *testing.T) {
+	long(t)
 	h := simulated(t)
 	cam, tv := h.device(t, "webcam"), h.device(t, "smart TV")
 	kinds := []string{simulate.MiraiScan, simulate.MiraiSYN, simulate.ARPScan}
@@ -64,6 +65,7 @@ func TestLoudAttacksAreFound(t *testing.T) {
 // TestEveryoneWhoCan: without a choice all learned devices attack, and those that
 // cannot are named with a reason.
 func TestEveryoneWhoCan(t *testing.T) {
+	long(t)
 	h := simulated(t)
 	r := run(t, Rehearsal{Benign: []string{h.path}, Attacks: []string{simulate.TelnetScan}, Times: 1, Config: quick()})
 	if len(r.Devices) < 2 || len(r.Left) < 2 || len(r.Devices)+len(r.Left) != len(h.devices) || len(r.Trials) != len(r.Devices) {
@@ -79,6 +81,7 @@ func TestEveryoneWhoCan(t *testing.T) {
 // TestSameAgain: whatever the workers, the same options give the same report;
 // another seed other moments.
 func TestSameAgain(t *testing.T) {
+	long(t)
 	h := simulated(t)
 	cam := h.device(t, "webcam")
 	reports := map[string]bool{}
@@ -143,6 +146,7 @@ func TestKeptCapturesAreLabelled(t *testing.T) {
 }
 
 func TestSeparateCapturesToLearnFrom(t *testing.T) {
+	long(t)
 	h := simulated(t)
 	cam := h.device(t, "webcam")
 	r := run(t, Rehearsal{Benign: []string{h.path}, Learn: []string{h.path}, Devices: []zone.MAC{cam.MAC}, Attacks: []string{simulate.Exfiltration}, Times: 1, Config: quick()})
