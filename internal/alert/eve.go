@@ -109,6 +109,8 @@ func signatureID(reason string) int {
 		return 4
 	case zone.ReasonRate:
 		return 5
+	case zone.ReasonFlows:
+		return 6
 	}
 	return 0
 }

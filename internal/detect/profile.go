@@ -28,8 +28,10 @@ type Profile struct {
 	// for the first time, without an answer, within any 10 min after it settled.
 	NewHosts int `cbor:"new_hosts"`
 	NewPorts int `cbor:"new_ports"`
-	// MaxRate is the most packets sent within any second.
-	MaxRate int `cbor:"max_rate"`
+	// MaxFlows and MaxRate are the most flows opened and packets sent within any
+	// second.
+	MaxFlows int `cbor:"max_flows"`
+	MaxRate  int `cbor:"max_rate"`
 	// MaxPackets and MaxBytes are the most sent within any 10 s.
 	MaxPackets int   `cbor:"max_packets"`
 	MaxBytes   int64 `cbor:"max_bytes"`
@@ -55,7 +57,7 @@ func (p *Profile) Validate() error {
 	if err := p.validateSources(); err != nil {
 		return err
 	}
-	for _, n := range []int{p.NewHosts, p.NewPorts, p.MaxRate, p.MaxPackets} {
+	for _, n := range []int{p.NewHosts, p.NewPorts, p.MaxFlows, p.MaxRate, p.MaxPackets} {
 		if n < 0 || n > math.MaxInt32 {
 			return fmt.Errorf("profile: count %d is out of range", n)
 		}
@@ -119,6 +121,6 @@ func (p *Profile) Owns(a netip.Addr) bool {
 
 func (p *Profile) equal(q Profile) bool {
 	return slices.Equal(p.Addresses, q.Addresses) && slices.Equal(p.Prefixes, q.Prefixes) && slices.Equal(p.Ports, q.Ports) &&
-		slices.Equal(p.Known, q.Known) && p.NewHosts == q.NewHosts && p.NewPorts == q.NewPorts && p.MaxRate == q.MaxRate &&
+		slices.Equal(p.Known, q.Known) && p.NewHosts == q.NewHosts && p.NewPorts == q.NewPorts && p.MaxFlows == q.MaxFlows && p.MaxRate == q.MaxRate &&
 		p.MaxPackets == q.MaxPackets && p.MaxBytes == q.MaxBytes
 }

@@ -35,8 +35,8 @@ func TestScanIsOneAlert(t *testing.T) {
 }
 
 func testScan(t *testing.T, reason, words string) {
-	other := map[string]string{zone.ReasonScore: zone.ReasonHosts, zone.ReasonHosts: zone.ReasonScore}
-	b := learned(t, Options{Without: []string{other[reason]}})
+	others := slices.DeleteFunc(Reasons(), func(r string) bool { return r == reason })
+	b := learned(t, Options{Without: others})
 	b.benign(50)
 	began, packets := b.now, b.m.Packets()
 	b.scan(1500)

@@ -22,28 +22,40 @@ func Check(p *detect.Profile, reason string, rows []zone.Snapshot) (int, error) 
 		return 0, fmt.Errorf("%d snapshots do not exceed the limit of %d", len(rows), limit)
 	}
 	span := ContactSpan
-	if reason == zone.ReasonRate {
+	if reason == zone.ReasonRate || reason == zone.ReasonFlows {
 		span = RateSpan
 	}
 	last := &rows[len(rows)-1]
-	hosts, services := map[host]bool{}, map[Service]bool{}
+	different := map[any]bool{}
 	for i := range rows {
 		s := &rows[i]
 		if !within(s.Time, last.Time, span) {
 			return 0, fmt.Errorf("SEQ %d is more than %s from the last", s.Seq, span)
 		}
 		if reason == zone.ReasonRate {
+			different[i] = true
 			continue
 		}
 		if err := checkContact(p, reason, s); err != nil {
 			return 0, err
 		}
-		hosts[host(s.Dst)], services[ServiceOf(s)] = true, true
+		different[counted(reason, s)] = true
 	}
-	if reason == zone.ReasonHosts && len(hosts) != len(rows) || reason == zone.ReasonPorts && len(services) != len(rows) {
-		return 0, errors.New("a host or service is counted twice")
+	if len(different) != len(rows) {
+		return 0, errors.New("a host, service or flow is counted twice")
 	}
 	return len(rows), nil
+}
+
+// counted is what a snapshot adds to the count of a reason.
+func counted(reason string, s *zone.Snapshot) any {
+	switch reason {
+	case zone.ReasonHosts:
+		return host(s.Dst)
+	case zone.ReasonPorts:
+		return ServiceOf(s)
+	}
+	return flowOf(s)
 }
 
 // checkContact says why a snapshot is no contact that was new to the device.
@@ -57,7 +69,7 @@ func checkContact(p *detect.Profile, reason string, s *zone.Snapshot) error {
 		return fmt.Errorf("SEQ %d is to %s, which the device knew", s.Seq, s.Dst)
 	case reason == zone.ReasonPorts && slices.ContainsFunc(p.Ports, func(u detect.PortUse) bool { return u.Proto == v.Proto && u.Port == v.Port }):
 		return fmt.Errorf("SEQ %d is %s, which the device used", s.Seq, v)
-	case reason == zone.ReasonPorts && !v.countable():
+	case reason == zone.ReasonPorts && !v.countable(), reason == zone.ReasonFlows && !v.flows():
 		return fmt.Errorf("SEQ %d is %s, which does not count", s.Seq, v)
 	}
 	return nil

@@ -12,9 +12,10 @@ import (
 const maxMet = 1024
 
 // fresh counts the different keys that a device turned to for the first time,
-// without an answer, within the last ContactSpan.
+// without an answer, within the last span.
 type fresh[K comparable] struct {
 	limit   int
+	span    time.Duration
 	known   map[K]struct{}
 	met     []K // those known that were not learned, a ring once it is full
 	oldest  int // of met
@@ -30,8 +31,8 @@ type contact[K comparable] struct {
 }
 
 // newFresh makes a count with a limit; 0 switches it off.
-func newFresh[K comparable](limit int) *fresh[K] {
-	return &fresh[K]{limit: limit, known: map[K]struct{}{}}
+func newFresh[K comparable](limit int, span time.Duration) *fresh[K] {
+	return &fresh[K]{limit: limit, span: span, known: map[K]struct{}{}}
 }
 
 // learn makes a key known for good.
@@ -64,18 +65,23 @@ func (f *fresh[K]) find(k K) int {
 // expire lets go of the contacts that are too old at now: they are known
 // henceforth, unless there was an alarm.
 func (f *fresh[K]) expire(now zone.Time, malicious bool) {
+	for _, c := range f.drop(now) {
+		f.meet(c.key, malicious || c.seq <= f.spoiled)
+	}
+}
+
+// drop takes out the contacts that are too old at now.
+func (f *fresh[K]) drop(now zone.Time) []contact[K] {
 	old := 0
-	for old < len(f.pending) && !within(f.pending[old].time, now, ContactSpan) {
+	for old < len(f.pending) && !within(f.pending[old].time, now, f.span) {
 		old++
 	}
 	if old == 0 {
-		return
+		return nil
 	}
 	gone := slices.Clone(f.pending[:old])
 	f.pending = slices.Delete(f.pending, 0, old)
-	for _, c := range gone {
-		f.meet(c.key, malicious || c.seq <= f.spoiled)
-	}
+	return gone
 }
 
 // within reports a time that is at most span away from now; a clock that was set

@@ -25,6 +25,8 @@ type Learner struct {
 	hostAt       []peak
 	portAt       []peak
 	known        map[netip.Addr]struct{}
+	flows        *fresh[flow]
+	mostFlows    int
 	second       []zone.Time // of the snapshots within RateSpan
 	mostInSecond int
 }
@@ -34,7 +36,10 @@ type peak struct{ row, count int }
 
 // NewLearner makes a learner that has seen nothing.
 func NewLearner() *Learner {
-	return &Learner{hosts: newFresh[host](maxContacts), ports: newFresh[Service](maxContacts), known: map[netip.Addr]struct{}{}}
+	return &Learner{
+		hosts: newFresh[host](maxContacts, ContactSpan), ports: newFresh[Service](maxContacts, ContactSpan),
+		flows: newFresh[flow](maxContacts, RateSpan), known: map[netip.Addr]struct{}{},
+	}
 }
 
 // Add takes the next snapshot.
@@ -54,6 +59,11 @@ func (l *Learner) Add(s *zone.Snapshot) {
 	}
 	if len(l.known) < detect.MaxKnown {
 		l.known[s.Dst] = struct{}{}
+	}
+	l.flows.drop(s.Time)
+	if service.flows() {
+		l.flows.add(flowOf(s), s)
+		l.mostFlows = max(l.mostFlows, len(l.flows.pending))
 	}
 	l.hosts.add(dst, s)
 	l.hostAt = l.hosts.note(l.hostAt, l.rows, s)
@@ -91,7 +101,7 @@ func (l *Learner) Fill(p *detect.Profile) {
 	}
 	slices.SortFunc(p.Known, netip.Addr.Compare)
 	p.NewHosts, p.NewPorts = l.usual(l.hostAt), l.usual(l.portAt)
-	p.MaxRate = l.mostInSecond
+	p.MaxFlows, p.MaxRate = l.mostFlows, l.mostInSecond
 }
 
 // usual is the highest peak after the device had settled.

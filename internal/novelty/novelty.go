@@ -3,11 +3,13 @@
 // of one packet at a time cannot, such as a scan of one host a minute, and its
 // reasons need no model to be understood.
 //
-// Three counts are kept for each device:
+// Four counts are kept for each device:
 //
 //   - hosts: hosts that the device never turned to before and that did not
 //     answer, within 10 minutes;
 //   - ports: services (protocol and destination port) likewise;
+//   - flows: connections opened, or datagrams between different ports, within one
+//     second;
 //   - rate: packets sent within one second.
 //
 // Each has a limit: a floor, or a multiple of the most that the device did while
@@ -19,7 +21,8 @@
 // The floors were set on a smart home's training days alone, 17 devices: from
 // the third recording on, no device turned to more than 2 new silent hosts in 10
 // minutes (5 while it booted for the first time), nor used a new service more
-// often, nor sent over 3.3 times its earlier most within one second.
+// often, nor sent over 3.3 times its earlier most within one second. In its
+// whole time none but one opened more than 11 flows in one second.
 //
 // Time comes with the snapshots. Memory is bounded for each device. Not safe
 // for concurrent use.
@@ -35,14 +38,16 @@ import (
 // The spans over which is counted.
 const (
 	ContactSpan = 10 * time.Minute // hosts and ports
-	RateSpan    = time.Second
+	RateSpan    = time.Second      // flows and rate
 )
 
 // The most that is tolerated of any device: of one that did more while it was
-// learned, twice as many hosts and services, and five times as many packets.
+// learned, twice as many hosts, services and flows, and five times as many
+// packets.
 const (
 	hostFloor, hostFactor = 7, 2
 	portFloor, portFactor = 15, 2
+	flowFloor, flowFactor = 19, 2
 	rateFloor, rateFactor = 100, 5
 )
 
@@ -54,7 +59,7 @@ const (
 )
 
 // Limit gives the most that is tolerated of a device for one of the reasons
-// ReasonHosts, ReasonPorts and ReasonRate; a device that does more is
+// ReasonHosts, ReasonPorts, ReasonFlows and ReasonRate; a device that does more is
 // malicious. It is 0 where the device is not judged by that count.
 func Limit(p *detect.Profile, reason string) int {
 	switch reason {
@@ -65,6 +70,8 @@ func Limit(p *detect.Profile, reason string) int {
 			return 0 // which services are new is not known
 		}
 		return limit(portFloor, portFactor*p.NewPorts, maxContacts)
+	case zone.ReasonFlows:
+		return limit(flowFloor, flowFactor*p.MaxFlows, maxContacts)
 	case zone.ReasonRate:
 		return limit(rateFloor, rateFactor*p.MaxRate, maxRate)
 	}
@@ -80,11 +87,11 @@ func limit(floor, learned, most int) int {
 
 // Finding is one count that exceeds its limit. The zero value is none.
 type Finding struct {
-	Reason string // zone.ReasonHosts, ReasonPorts or ReasonRate
+	Reason string // zone.ReasonHosts, ReasonPorts, ReasonFlows or ReasonRate
 	Count  int
 	Limit  int
 	// First is the oldest snapshot that counts. Contacts are the first
-	// snapshots to each host or service, in order; none for a rate, where every
+	// snapshots to each host or service, or of each flow, in order; none for a rate, where every
 	// snapshot of the device counts.
 	First    zone.SeqID
 	Contacts []zone.SeqID
@@ -94,6 +101,7 @@ type Finding struct {
 type Tracker struct {
 	hosts *fresh[host]
 	ports *fresh[Service]
+	flows *fresh[flow]
 	rate  *rate
 }
 
@@ -107,8 +115,9 @@ func NewTracker(p *detect.Profile, without func(reason string) bool) *Tracker {
 		return Limit(p, reason)
 	}
 	t := &Tracker{
-		hosts: newFresh[host](limitOf(zone.ReasonHosts)),
-		ports: newFresh[Service](limitOf(zone.ReasonPorts)),
+		hosts: newFresh[host](limitOf(zone.ReasonHosts), ContactSpan),
+		ports: newFresh[Service](limitOf(zone.ReasonPorts), ContactSpan),
+		flows: newFresh[flow](limitOf(zone.ReasonFlows), RateSpan),
 		rate:  newRate(limitOf(zone.ReasonRate)),
 	}
 	for _, a := range p.Known {
@@ -133,13 +142,14 @@ func (t *Tracker) Add(s *zone.Snapshot, malicious bool) Finding {
 		t.hosts.settle(dst, malicious)
 		t.ports.settle(service, malicious)
 	}
-	hosts, ports := false, false
-	switch {
-	case !Opens(s):
-		t.hosts.meet(dst, malicious)
-	default:
+	t.flows.drop(s.Time)
+	hosts, ports, flows := false, false, false
+	if Opens(s) {
 		hosts = t.hosts.add(dst, s)
 		ports = service.countable() && t.ports.add(service, s)
+		flows = service.flows() && t.flows.add(flowOf(s), s)
+	} else {
+		t.hosts.meet(dst, malicious)
 	}
 	over := t.rate.add(s)
 	switch {
@@ -147,6 +157,8 @@ func (t *Tracker) Add(s *zone.Snapshot, malicious bool) Finding {
 		return t.hosts.finding(zone.ReasonHosts)
 	case ports:
 		return t.ports.finding(zone.ReasonPorts)
+	case flows:
+		return t.flows.finding(zone.ReasonFlows)
 	case over:
 		return t.rate.finding()
 	}

@@ -173,6 +173,36 @@ func TestPorts(t *testing.T) {
 	}
 }
 
+// Connections from ever new ports to hosts that the device knows, and answers.
+func TestFlows(t *testing.T) {
+	var r rows
+	p := detect.Profile{Known: []netip.Addr{addr(1)}, Ports: []detect.PortUse{{Proto: protoTCP, Port: 80}}, MaxFlows: 12}
+	open := func(at time.Duration, port uint16) *zone.Snapshot {
+		return r.row(at, addr(1), protoTCP, port, 80, tcpSYN)
+	}
+	tr := tracker(p)
+	for i := range 300 { // 20 a second
+		if f := tr.Add(open(time.Duration(i)*50*time.Millisecond, uint16(20000+i)), false); f.Reason != "" {
+			t.Fatalf("connection %d: %+v", i+1, f)
+		}
+	}
+	for i := range 60 {
+		at := time.Minute + time.Duration(i)*30*time.Millisecond
+		f := tr.Add(open(at, uint16(30000+i)), false)
+		if got, want := f.Reason == zone.ReasonFlows, i >= 24; got != want {
+			t.Fatalf("fast connection %d: %+v", i+1, f)
+		}
+		if f := tr.Add(r.row(at, addr(1), protoTCP, uint16(30000+i), 80, tcpACK), false); f.Reason != "" {
+			t.Fatalf("its ACK: %+v", f)
+		}
+	}
+	for i := range 60 { // one flow, however many datagrams
+		if f := tr.Add(r.row(time.Hour+time.Duration(i)*time.Millisecond, addr(1), protoUDP, 50000, 5000, 0), false); f.Reason != "" {
+			t.Fatalf("datagram %d: %+v", i+1, f)
+		}
+	}
+}
+
 func TestRate(t *testing.T) {
 	var r rows
 	tr := tracker(detect.Profile{Known: []netip.Addr{addr(1)}, MaxRate: 30})
@@ -262,8 +292,8 @@ func TestLearner(t *testing.T) {
 	if len(p.Known) != 612 || !slices.IsSortedFunc(p.Known, netip.Addr.Compare) {
 		t.Errorf("%d known hosts, want 612, sorted", len(p.Known))
 	}
-	if p.NewHosts != 9 || p.NewPorts != 0 || p.MaxRate != 12 {
-		t.Errorf("%d hosts, %d ports, %d packets a second; want 9, 0, 12", p.NewHosts, p.NewPorts, p.MaxRate)
+	if p.NewHosts != 9 || p.NewPorts != 0 || p.MaxFlows != 12 || p.MaxRate != 12 {
+		t.Errorf("%d hosts, %d ports, %d flows and %d packets a second; want 9, 0, 12, 12", p.NewHosts, p.NewPorts, p.MaxFlows, p.MaxRate)
 	}
 	if got := Limit(&p, zone.ReasonHosts); got != 18 {
 		t.Errorf("the limit is %d hosts, want 18", got)
@@ -305,11 +335,17 @@ func TestCheck(t *testing.T) {
 		reason string
 		rows   []zone.Snapshot
 	}{
-		"do not exceed":    {zone.ReasonHosts, scan(7, same)},
-		"counted twice":    {zone.ReasonHosts, scan(8, func(s []zone.Snapshot) { s[3].Dst = s[2].Dst })},
-		"the device knew":  {zone.ReasonHosts, scan(8, func(s []zone.Snapshot) { s[3].Dst = addr(500) })},
-		"does not turn":    {zone.ReasonHosts, scan(8, func(s []zone.Snapshot) { s[3].TCPFlags = tcpACK })},
-		"from the last":    {zone.ReasonHosts, scan(12, same)},
+		"do not exceed":   {zone.ReasonHosts, scan(7, same)},
+		"counted twice":   {zone.ReasonHosts, scan(8, func(s []zone.Snapshot) { s[3].Dst = s[2].Dst })},
+		"the device knew": {zone.ReasonHosts, scan(8, func(s []zone.Snapshot) { s[3].Dst = addr(500) })},
+		"does not turn":   {zone.ReasonHosts, scan(8, func(s []zone.Snapshot) { s[3].TCPFlags = tcpACK })},
+		"from the last":   {zone.ReasonHosts, scan(12, same)},
+		"or flow is counted": {zone.ReasonFlows, scan(20, func(s []zone.Snapshot) {
+			for i := range s {
+				s[i].Time = 0
+			}
+			s[3].Dst, s[3].DstPort = s[2].Dst, s[2].DstPort
+		})},
 		"1s from the last": {zone.ReasonRate, scan(101, func(s []zone.Snapshot) {})},
 		"device used": {zone.ReasonPorts, scan(16, func(s []zone.Snapshot) {
 			for i := range s {
@@ -340,7 +376,7 @@ func TestDescribe(t *testing.T) {
 	if f.Observed != 8 || f.High != 2 || f.Name != "new_hosts_10min" {
 		t.Errorf("%+v", f)
 	}
-	for _, reason := range []string{zone.ReasonPorts, zone.ReasonRate} {
+	for _, reason := range []string{zone.ReasonPorts, zone.ReasonFlows, zone.ReasonRate} {
 		if text, f := Describe(&p, reason, scan); text == "" || f.Name == "" || !strings.Contains(text, fmt.Sprint(len(scan))) {
 			t.Errorf("%s: %q, %+v", reason, text, f)
 		}

@@ -46,6 +46,18 @@ func (v Service) countable() bool {
 	return v.Proto == protoTCP || v.Proto == protoUDP && v.Port < ephemeral
 }
 
+// flows reports a service of which each flow counts.
+func (v Service) flows() bool { return v.Proto == protoTCP || v.Proto == protoUDP }
+
+// flow is what one socket of the device exchanges with another.
+type flow struct {
+	dst     host
+	service Service
+	from    uint16
+}
+
+func flowOf(s *zone.Snapshot) flow { return flow{host(s.Dst), ServiceOf(s), s.SrcPort} }
+
 func (v Service) String() string {
 	switch v.Proto {
 	case protoTCP:

@@ -14,7 +14,11 @@ import (
 // sparse reports evidence that is not every snapshot of its range, but the
 // contacts that were counted: leaving one out only weakens it.
 func (c *checker) sparse() bool {
-	return c.verdict.Reason == zone.ReasonHosts || c.verdict.Reason == zone.ReasonPorts
+	switch c.verdict.Reason {
+	case zone.ReasonHosts, zone.ReasonPorts, zone.ReasonFlows:
+		return true
+	}
+	return false
 }
 
 // checkSegments checks that the rows are the device's snapshots from the
