@@ -32,6 +32,7 @@ type Features struct {
 
 // Write writes the table to w. A capture that is damaged is used as far as it
 // goes; the rows before the damage are written, and the error says where it is.
+// Without a row nothing is written.
 func (f Features) Write(ctx context.Context, w io.Writer) (rows uint64, err error) {
 	file, err := capture.Open(f.Capture)
 	if err != nil {
@@ -42,11 +43,18 @@ func (f Features) Write(ctx context.Context, w io.Writer) (rows uint64, err erro
 	if err != nil {
 		return 0, err
 	}
-	table, err := store.NewTable(w, names, f.Format)
-	if err != nil {
-		return 0, err
+	var table *store.Table
+	rows, err = f.each(ctx, file, extract, func(row []float64) (err error) {
+		if table == nil {
+			if table, err = store.NewTable(w, names, f.Format); err != nil {
+				return err
+			}
+		}
+		return table.Write(row)
+	})
+	if table == nil {
+		return rows, err
 	}
-	rows, err = f.each(ctx, file, table, extract)
 	if closing := table.Close(); closing != nil {
 		return rows, errors.Join(err, fmt.Errorf("writing features: %w", closing))
 	}
@@ -54,7 +62,7 @@ func (f Features) Write(ctx context.Context, w io.Writer) (rows uint64, err erro
 }
 
 // each writes the rows, up to the capture's end or to where it is damaged.
-func (f Features) each(ctx context.Context, file *capture.File, table *store.Table, extract func(*packet.Packet, bool) []float64) (uint64, error) {
+func (f Features) each(ctx context.Context, file *capture.File, extract func(*packet.Packet, bool) []float64, write func([]float64) error) (uint64, error) {
 	var fr capture.Frame
 	var p packet.Packet
 	rows := uint64(0)
@@ -81,7 +89,7 @@ func (f Features) each(ctx context.Context, file *capture.File, table *store.Tab
 		if !wanted {
 			continue
 		}
-		if err := table.Write(row); err != nil {
+		if err := write(row); err != nil {
 			return rows, fmt.Errorf("writing features: %w", err)
 		}
 		rows++
