@@ -66,7 +66,7 @@ func (f *trustFlags) run(cmd *cobra.Command) error {
 // asked is the threshold of the flag, else of the configuration, 0 for that of
 // the use case.
 func (f *trustFlags) asked() (float64, error) {
-	if f.threshold < 0 || f.threshold > 1 {
+	if !(f.threshold >= 0 && f.threshold <= 1) {
 		return 0, usageError{fmt.Errorf("--threshold is %g: want 0 to 1", f.threshold)}
 	}
 	if f.threshold > 0 || f.config == "" {

@@ -204,7 +204,7 @@ func (c Config) Validate() error {
 	bad(c.Ledger.BlockTxs > ledger.MaxBlockTxs, "ledger.block_txs is %d: want at most %d", c.Ledger.BlockTxs, ledger.MaxBlockTxs)
 	bad(c.Store.SegmentRows > maxSegmentRows, "store.segment_rows is %d: want at most %d", c.Store.SegmentRows, maxSegmentRows)
 	bad(c.Ledger.Driver != "" && c.Ledger.Driver != "embedded", "ledger.driver is %q: want embedded", c.Ledger.Driver)
-	bad(c.Trust.Threshold < 0 || c.Trust.Threshold > 1, "trust.threshold is %g: want 0 to 1", c.Trust.Threshold)
+	bad(!(c.Trust.Threshold >= 0 && c.Trust.Threshold <= 1), "trust.threshold is %g: want 0 to 1", c.Trust.Threshold)
 	if _, err := trust.ThresholdOf(c.useCase()); err != nil {
 		errs = append(errs, fmt.Errorf("zone.use_case: %w", err))
 	}

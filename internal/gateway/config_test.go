@@ -52,6 +52,37 @@ func TestConfigErrors(t *testing.T) {
 	}
 }
 
+// Every count has a bound: one beyond it is an error and not a table too large
+// for the machine.
+func TestConfigBounds(t *testing.T) {
+	for text, want := range map[string]string{
+		"learn: {snapshots: 19}":        "learn.snapshots is 19: want 20 or more",
+		"learn: {snapshots: 67108865}":  "learn.snapshots is 67108865: want at most 67108864",
+		"devices: {max: 65537}":         "devices.max is 65537: want at most 65536",
+		"devices: {max: -1}":            "devices.max is -1: want 1 or more",
+		"batch: 65537":                  "batch is 65537: want at most 65536",
+		"workers: 67108865":             "workers is 67108865: want at most",
+		"tables: {hosts: 67108865}":     "tables.hosts is 67108865: want at most",
+		"tables: {channels: 67108865}":  "tables.channels is 67108865: want at most",
+		"tables: {sockets: -7}":         "tables.sockets is -7: want 1 or more",
+		"detector: {window: 67108865}":  "detector.window is 67108865: want at most",
+		"ledger: {block_txs: 67108865}": "ledger.block_txs is 67108865: want at most",
+		"ledger: {block_txs: 65537}":    "ledger.block_txs is 65537: want at most",
+		"store: {segment_rows: 16385}":  "store.segment_rows is 16385: want at most 16384",
+		"trust: {threshold: .nan}":      "trust.threshold is NaN: want 0 to 1",
+		"trust: {threshold: -0.1}":      "trust.threshold is -0.1: want 0 to 1",
+	} {
+		if _, err := ParseConfig([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: got %v, want %q", text, err, want)
+		}
+	}
+	for _, text := range []string{"learn: {snapshots: 20}", "devices: {max: 65536}", "batch: 65536", "store: {segment_rows: 16384}", "trust: {threshold: 1}"} {
+		if _, err := ParseConfig([]byte(text)); err != nil {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
 func TestConfigThatTheLibraryPanicsOn(t *testing.T) {
 	_, err := ParseConfig([]byte("subnets: !!seq\n"))
 	if err == nil || !strings.Contains(err.Error(), "not readable as YAML") {

@@ -216,7 +216,7 @@ func (t *telling) sumUp(context.Context) error {
 	if t.after == 0 {
 		return fmt.Errorf("the demonstration failed: the infected %s was not found", t.webcam.Name)
 	}
-	t.say(true, "%s was found %s and %d packets into the attack; false alarms: %d", t.webcam.Name, t.delay.Round(time.Millisecond), t.after, others)
+	t.say(true, "%s was found %s and %d packets into the attack; false alarms: %d", t.webcam.Name, t.delay.Round(time.Microsecond), t.after, others)
 	return nil
 }
 
