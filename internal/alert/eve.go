@@ -111,6 +111,8 @@ func signatureID(reason string) int {
 		return 5
 	case zone.ReasonFlows:
 		return 6
+	case zone.ReasonBurst:
+		return 7
 	}
 	return 0
 }

@@ -28,9 +28,10 @@ type Profile struct {
 	// for the first time, without an answer, within any 10 min after it settled.
 	NewHosts int `cbor:"new_hosts"`
 	NewPorts int `cbor:"new_ports"`
-	// MaxFlows and MaxRate are the most flows opened and packets sent within any
-	// second.
+	// MaxFlows are the most flows opened within any 10 s, MaxBurst within any
+	// second, MaxRate the most packets sent within any second.
 	MaxFlows int `cbor:"max_flows"`
+	MaxBurst int `cbor:"max_burst"`
 	MaxRate  int `cbor:"max_rate"`
 	// MaxPackets and MaxBytes are the most sent within any 10 s.
 	MaxPackets int   `cbor:"max_packets"`
@@ -57,7 +58,7 @@ func (p *Profile) Validate() error {
 	if err := p.validateSources(); err != nil {
 		return err
 	}
-	for _, n := range []int{p.NewHosts, p.NewPorts, p.MaxFlows, p.MaxRate, p.MaxPackets} {
+	for _, n := range []int{p.NewHosts, p.NewPorts, p.MaxFlows, p.MaxBurst, p.MaxRate, p.MaxPackets} {
 		if n < 0 || n > math.MaxInt32 {
 			return fmt.Errorf("profile: count %d is out of range", n)
 		}
@@ -121,6 +122,6 @@ func (p *Profile) Owns(a netip.Addr) bool {
 
 func (p *Profile) equal(q Profile) bool {
 	return slices.Equal(p.Addresses, q.Addresses) && slices.Equal(p.Prefixes, q.Prefixes) && slices.Equal(p.Ports, q.Ports) &&
-		slices.Equal(p.Known, q.Known) && p.NewHosts == q.NewHosts && p.NewPorts == q.NewPorts && p.MaxFlows == q.MaxFlows && p.MaxRate == q.MaxRate &&
+		slices.Equal(p.Known, q.Known) && p.NewHosts == q.NewHosts && p.NewPorts == q.NewPorts && p.MaxFlows == q.MaxFlows && p.MaxBurst == q.MaxBurst && p.MaxRate == q.MaxRate &&
 		p.MaxPackets == q.MaxPackets && p.MaxBytes == q.MaxBytes
 }

@@ -97,7 +97,7 @@ type DetectorConfig struct {
 	Epochs        int     `yaml:"epochs"` // at most, default 30
 	Window        int     `yaml:"window"` // snapshots that vote; default: found while learning
 	// Without lists the reasons that are no cause for an alert: score, source,
-	// hosts, ports, flows, rate. Default: none.
+	// hosts, ports, flows, burst, rate. Default: none.
 	Without []string `yaml:"without"`
 }
 

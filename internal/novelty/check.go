@@ -22,7 +22,10 @@ func Check(p *detect.Profile, reason string, rows []zone.Snapshot) (int, error) 
 		return 0, fmt.Errorf("%d snapshots do not exceed the limit of %d", len(rows), limit)
 	}
 	span := ContactSpan
-	if reason == zone.ReasonRate || reason == zone.ReasonFlows {
+	switch reason {
+	case zone.ReasonFlows:
+		span = FlowSpan
+	case zone.ReasonBurst, zone.ReasonRate:
 		span = RateSpan
 	}
 	last := &rows[len(rows)-1]
@@ -69,7 +72,7 @@ func checkContact(p *detect.Profile, reason string, s *zone.Snapshot) error {
 		return fmt.Errorf("SEQ %d is to %s, which the device knew", s.Seq, s.Dst)
 	case reason == zone.ReasonPorts && slices.ContainsFunc(p.Ports, func(u detect.PortUse) bool { return u.Proto == v.Proto && u.Port == v.Port }):
 		return fmt.Errorf("SEQ %d is %s, which the device used", s.Seq, v)
-	case reason == zone.ReasonPorts && !v.countable(), reason == zone.ReasonFlows && !v.flows():
+	case reason == zone.ReasonPorts && !v.countable(), (reason == zone.ReasonFlows || reason == zone.ReasonBurst) && !v.flows():
 		return fmt.Errorf("SEQ %d is %s, which does not count", s.Seq, v)
 	}
 	return nil

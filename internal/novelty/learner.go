@@ -25,8 +25,9 @@ type Learner struct {
 	hostAt       []peak
 	portAt       []peak
 	known        map[netip.Addr]struct{}
-	flows        *fresh[flow]
+	flows, burst *fresh[flow]
 	mostFlows    int
+	mostBurst    int
 	second       []zone.Time // of the snapshots within RateSpan
 	mostInSecond int
 }
@@ -38,7 +39,8 @@ type peak struct{ row, count int }
 func NewLearner() *Learner {
 	return &Learner{
 		hosts: newFresh[host](maxContacts, ContactSpan), ports: newFresh[Service](maxContacts, ContactSpan),
-		flows: newFresh[flow](maxContacts, RateSpan), known: map[netip.Addr]struct{}{},
+		flows: newFresh[flow](maxContacts, FlowSpan), burst: newFresh[flow](maxContacts, RateSpan),
+		known: map[netip.Addr]struct{}{},
 	}
 }
 
@@ -60,10 +62,9 @@ func (l *Learner) Add(s *zone.Snapshot) {
 	if len(l.known) < detect.MaxKnown {
 		l.known[s.Dst] = struct{}{}
 	}
-	l.flows.drop(s.Time)
 	if service.flows() {
-		l.flows.add(flowOf(s), s)
-		l.mostFlows = max(l.mostFlows, len(l.flows.pending))
+		l.mostFlows = max(l.mostFlows, l.flows.most(flowOf(s), s))
+		l.mostBurst = max(l.mostBurst, l.burst.most(flowOf(s), s))
 	}
 	l.hosts.add(dst, s)
 	l.hostAt = l.hosts.note(l.hostAt, l.rows, s)
@@ -85,6 +86,13 @@ func (f *fresh[K]) note(peaks []peak, row int, s *zone.Snapshot) []peak {
 	return append(peaks, peak{row, n})
 }
 
+// most counts the flow of a snapshot and gives the count.
+func (f *fresh[K]) most(k K, s *zone.Snapshot) int {
+	f.drop(s.Time)
+	f.add(k, s)
+	return len(f.pending)
+}
+
 func (l *Learner) addRate(now zone.Time) {
 	old := 0
 	for old < len(l.second) && (len(l.second)-old > maxRate || !within(l.second[old], now, RateSpan)) {
@@ -101,7 +109,7 @@ func (l *Learner) Fill(p *detect.Profile) {
 	}
 	slices.SortFunc(p.Known, netip.Addr.Compare)
 	p.NewHosts, p.NewPorts = l.usual(l.hostAt), l.usual(l.portAt)
-	p.MaxFlows, p.MaxRate = l.mostFlows, l.mostInSecond
+	p.MaxFlows, p.MaxBurst, p.MaxRate = l.mostFlows, l.mostBurst, l.mostInSecond
 }
 
 // usual is the highest peak after the device had settled.

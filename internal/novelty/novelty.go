@@ -3,13 +3,13 @@
 // of one packet at a time cannot, such as a scan of one host a minute, and its
 // reasons need no model to be understood.
 //
-// Four counts are kept for each device:
+// Five counts are kept for each device:
 //
 //   - hosts: hosts that the device never turned to before and that did not
 //     answer, within 10 minutes;
 //   - ports: services (protocol and destination port) likewise;
-//   - flows: connections opened, or datagrams between different ports, within one
-//     second;
+//   - flows: TCP connections opened, or UDP sockets sent to, within 10 seconds;
+//   - burst: the same within one second;
 //   - rate: packets sent within one second.
 //
 // Each has a limit: a floor, or a multiple of the most that the device did while
@@ -22,7 +22,8 @@
 // the third recording on, no device turned to more than 2 new silent hosts in 10
 // minutes (5 while it booted for the first time), nor used a new service more
 // often, nor sent over 3.3 times its earlier most within one second. In its
-// whole time none but one opened more than 11 flows in one second.
+// whole time none but one opened more than 11 flows in one second, and none but
+// three more than 11 in 10 seconds (31, 35 and 55, as they were set up).
 //
 // Time comes with the snapshots. Memory is bounded for each device. Not safe
 // for concurrent use.
@@ -38,17 +39,19 @@ import (
 // The spans over which is counted.
 const (
 	ContactSpan = 10 * time.Minute // hosts and ports
-	RateSpan    = time.Second      // flows and rate
+	FlowSpan    = 10 * time.Second // flows
+	RateSpan    = time.Second      // burst and rate
 )
 
 // The most that is tolerated of any device: of one that did more while it was
 // learned, twice as many hosts, services and flows, and five times as many
 // packets.
 const (
-	hostFloor, hostFactor = 7, 2
-	portFloor, portFactor = 15, 2
-	flowFloor, flowFactor = 19, 2
-	rateFloor, rateFactor = 100, 5
+	hostFloor, hostFactor   = 7, 2
+	portFloor, portFactor   = 15, 2
+	flowFloor, flowFactor   = 59, 2
+	burstFloor, burstFactor = 19, 2
+	rateFloor, rateFactor   = 100, 5
 )
 
 // maxContacts and maxRate bound the limits, and with them what is remembered: a
@@ -59,7 +62,7 @@ const (
 )
 
 // Limit gives the most that is tolerated of a device for one of the reasons
-// ReasonHosts, ReasonPorts, ReasonFlows and ReasonRate; a device that does more is
+// ReasonHosts, ReasonPorts, ReasonFlows, ReasonBurst and ReasonRate; a device that does more is
 // malicious. It is 0 where the device is not judged by that count.
 func Limit(p *detect.Profile, reason string) int {
 	switch reason {
@@ -72,6 +75,8 @@ func Limit(p *detect.Profile, reason string) int {
 		return limit(portFloor, portFactor*p.NewPorts, maxContacts)
 	case zone.ReasonFlows:
 		return limit(flowFloor, flowFactor*p.MaxFlows, maxContacts)
+	case zone.ReasonBurst:
+		return limit(burstFloor, burstFactor*p.MaxBurst, maxContacts)
 	case zone.ReasonRate:
 		return limit(rateFloor, rateFactor*p.MaxRate, maxRate)
 	}
@@ -87,7 +92,7 @@ func limit(floor, learned, most int) int {
 
 // Finding is one count that exceeds its limit. The zero value is none.
 type Finding struct {
-	Reason string // zone.ReasonHosts, ReasonPorts, ReasonFlows or ReasonRate
+	Reason string // one that Limit has
 	Count  int
 	Limit  int
 	// First is the oldest snapshot that counts. Contacts are the first
@@ -102,6 +107,7 @@ type Tracker struct {
 	hosts *fresh[host]
 	ports *fresh[Service]
 	flows *fresh[flow]
+	burst *fresh[flow]
 	rate  *rate
 }
 
@@ -117,7 +123,8 @@ func NewTracker(p *detect.Profile, without func(reason string) bool) *Tracker {
 	t := &Tracker{
 		hosts: newFresh[host](limitOf(zone.ReasonHosts), ContactSpan),
 		ports: newFresh[Service](limitOf(zone.ReasonPorts), ContactSpan),
-		flows: newFresh[flow](limitOf(zone.ReasonFlows), RateSpan),
+		flows: newFresh[flow](limitOf(zone.ReasonFlows), FlowSpan),
+		burst: newFresh[flow](limitOf(zone.ReasonBurst), RateSpan),
 		rate:  newRate(limitOf(zone.ReasonRate)),
 	}
 	for _, a := range p.Known {
@@ -143,11 +150,13 @@ func (t *Tracker) Add(s *zone.Snapshot, malicious bool) Finding {
 		t.ports.settle(service, malicious)
 	}
 	t.flows.drop(s.Time)
-	hosts, ports, flows := false, false, false
+	t.burst.drop(s.Time)
+	var hosts, ports, flows, burst bool
 	if Opens(s) {
 		hosts = t.hosts.add(dst, s)
 		ports = service.countable() && t.ports.add(service, s)
 		flows = service.flows() && t.flows.add(flowOf(s), s)
+		burst = service.flows() && t.burst.add(flowOf(s), s)
 	} else {
 		t.hosts.meet(dst, malicious)
 	}
@@ -159,6 +168,8 @@ func (t *Tracker) Add(s *zone.Snapshot, malicious bool) Finding {
 		return t.ports.finding(zone.ReasonPorts)
 	case flows:
 		return t.flows.finding(zone.ReasonFlows)
+	case burst:
+		return t.burst.finding(zone.ReasonBurst)
 	case over:
 		return t.rate.finding()
 	}

@@ -176,7 +176,7 @@ func TestPorts(t *testing.T) {
 // Connections from ever new ports to hosts that the device knows, and answers.
 func TestFlows(t *testing.T) {
 	var r rows
-	p := detect.Profile{Known: []netip.Addr{addr(1)}, Ports: []detect.PortUse{{Proto: protoTCP, Port: 80}}, MaxFlows: 12}
+	p := detect.Profile{Known: []netip.Addr{addr(1)}, Ports: []detect.PortUse{{Proto: protoTCP, Port: 80}}, MaxBurst: 12, MaxFlows: 200}
 	open := func(at time.Duration, port uint16) *zone.Snapshot {
 		return r.row(at, addr(1), protoTCP, port, 80, tcpSYN)
 	}
@@ -189,11 +189,18 @@ func TestFlows(t *testing.T) {
 	for i := range 60 {
 		at := time.Minute + time.Duration(i)*30*time.Millisecond
 		f := tr.Add(open(at, uint16(30000+i)), false)
-		if got, want := f.Reason == zone.ReasonFlows, i >= 24; got != want {
+		if got, want := f.Reason == zone.ReasonBurst, i >= 24; got != want {
 			t.Fatalf("fast connection %d: %+v", i+1, f)
 		}
 		if f := tr.Add(r.row(at, addr(1), protoTCP, uint16(30000+i), 80, tcpACK), false); f.Reason != "" {
 			t.Fatalf("its ACK: %+v", f)
+		}
+	}
+	slow := tracker(detect.Profile{Known: []netip.Addr{addr(1)}, Ports: p.Ports})
+	for i := range 100 { // 10 a second
+		f := slow.Add(open(time.Duration(i)*100*time.Millisecond, uint16(20000+i)), false)
+		if got, want := f.Reason == zone.ReasonFlows, i >= flowFloor; got != want {
+			t.Fatalf("slow connection %d: %+v", i+1, f)
 		}
 	}
 	for i := range 60 { // one flow, however many datagrams
@@ -292,8 +299,8 @@ func TestLearner(t *testing.T) {
 	if len(p.Known) != 612 || !slices.IsSortedFunc(p.Known, netip.Addr.Compare) {
 		t.Errorf("%d known hosts, want 612, sorted", len(p.Known))
 	}
-	if p.NewHosts != 9 || p.NewPorts != 0 || p.MaxFlows != 12 || p.MaxRate != 12 {
-		t.Errorf("%d hosts, %d ports, %d flows and %d packets a second; want 9, 0, 12, 12", p.NewHosts, p.NewPorts, p.MaxFlows, p.MaxRate)
+	if p.NewHosts != 9 || p.NewPorts != 0 || p.MaxFlows != 12 || p.MaxBurst != 12 || p.MaxRate != 12 {
+		t.Errorf("%d hosts, %d ports, %d flows, %d and %d packets a second; want 9, 0, 12, 12, 12", p.NewHosts, p.NewPorts, p.MaxFlows, p.MaxBurst, p.MaxRate)
 	}
 	if got := Limit(&p, zone.ReasonHosts); got != 18 {
 		t.Errorf("the limit is %d hosts, want 18", got)
@@ -340,7 +347,7 @@ func TestCheck(t *testing.T) {
 		"the device knew": {zone.ReasonHosts, scan(8, func(s []zone.Snapshot) { s[3].Dst = addr(500) })},
 		"does not turn":   {zone.ReasonHosts, scan(8, func(s []zone.Snapshot) { s[3].TCPFlags = tcpACK })},
 		"from the last":   {zone.ReasonHosts, scan(12, same)},
-		"or flow is counted": {zone.ReasonFlows, scan(20, func(s []zone.Snapshot) {
+		"or flow is counted": {zone.ReasonBurst, scan(20, func(s []zone.Snapshot) {
 			for i := range s {
 				s[i].Time = 0
 			}
@@ -376,7 +383,7 @@ func TestDescribe(t *testing.T) {
 	if f.Observed != 8 || f.High != 2 || f.Name != "new_hosts_10min" {
 		t.Errorf("%+v", f)
 	}
-	for _, reason := range []string{zone.ReasonPorts, zone.ReasonFlows, zone.ReasonRate} {
+	for _, reason := range []string{zone.ReasonPorts, zone.ReasonFlows, zone.ReasonBurst, zone.ReasonRate} {
 		if text, f := Describe(&p, reason, scan); text == "" || f.Name == "" || !strings.Contains(text, fmt.Sprint(len(scan))) {
 			t.Errorf("%s: %q, %+v", reason, text, f)
 		}
