@@ -49,7 +49,7 @@ const (
 const (
 	hostFloor, hostFactor   = 7, 2
 	portFloor, portFactor   = 15, 2
-	flowFloor, flowFactor   = 59, 2
+	flowFloor, flowFactor   = 39, 2
 	burstFloor, burstFactor = 19, 2
 	rateFloor, rateFactor   = 100, 5
 )
