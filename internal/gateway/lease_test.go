@@ -32,7 +32,7 @@ func ackFrame(server, client zone.MAC, gives netip.Addr) []byte {
 // it is given again: the device that took its address too early did so again.
 func TestStoppedAfterALease(t *testing.T) {
 	c := homeCaptures(t)
-	fresh := netip.MustParseAddr("192.168.77.201")
+	fresh := netip.MustParseAddr("192.168.78.201")
 	_, learned := finished(t)
 	mover := learned.Devices[slices.IndexFunc(learned.Devices, func(d DeviceReport) bool { return d.State == "watching" })].MAC
 	early := udpFrame(mover, fresh, netip.MustParseAddr("198.18.0.1"), 40)
