@@ -55,11 +55,11 @@ func formatOf(format, output string) string {
 }
 
 func deviceCommand() *cobra.Command {
-	return group("device", "Decide about a device; each decision goes on the ledger",
+	return group("device", "List the devices, or decide about one; each decision goes on the ledger",
 		actionCommand("relearn MAC", "Let a device learn its behaviour anew", "relearn"),
 		actionCommand("silence MAC|all", "Send no alerts that a device, or any, raises from now on for some time", "silence"),
 		actionCommand("unsilence MAC|all", "Take a silence back", "unsilence"),
-		renameCommand())
+		renameCommand(), deviceListCommand())
 }
 
 func actionCommand(use, short, action string) *cobra.Command {

@@ -57,20 +57,41 @@ func (t Tail) threshold(perWeek float64) float64 {
 	return max(t.Top, rounded(t.Level*math.Pow(float64(t.Peaks)/(float64(t.Blocks)*share), t.Shape)))
 }
 
-// AtMost bounds the rate of false alarms per week, with 95 % confidence, of a
-// device that gave none in the time: the rate of a Poisson process that is
-// silent for so long in one of 20 cases.
-func AtMost(quiet time.Duration) float64 {
-	if quiet <= 0 {
+// AtMost bounds the rate of alarms per week, with 95 % confidence, of a device
+// that gave so many in the time it was seen: with a higher one, a Poisson
+// process would give no more than that in less than one of 20 cases (Garwood
+// 1936).
+func AtMost(alarms int, seen time.Duration) float64 {
+	if seen <= 0 {
 		return math.Inf(1)
 	}
-	return -math.Log(0.05) / (float64(quiet) / float64(week))
+	return poissonBound(alarms) / (float64(seen) / float64(week))
 }
 
-// Needed is how long a device has to give no false alarm before AtMost promises
-// perWeek.
-func Needed(perWeek float64) time.Duration {
-	return time.Duration(-math.Log(0.05) / perWeek * float64(week))
+// Needed is how long a device that gave so many alarms has to be seen in all,
+// without another, before AtMost promises perWeek.
+func Needed(alarms int, perWeek float64) time.Duration {
+	return time.Duration(poissonBound(alarms) / perWeek * float64(week))
+}
+
+// poissonBound is the mean of which a Poisson variable is at most n in one of 20
+// cases.
+func poissonBound(n int) float64 {
+	low, high := 0.0, 10+4*float64(n)
+	for range 60 {
+		mean := (low + high) / 2
+		term, sum := math.Exp(-mean), 0.0
+		for i := range n + 1 {
+			sum += term
+			term *= mean / float64(i+1)
+		}
+		if sum > 0.05 {
+			low = mean
+		} else {
+			high = mean
+		}
+	}
+	return high
 }
 
 // tailOf measures the tail of a vote with the given window and span. Times and

@@ -82,14 +82,16 @@ func TestNoTail(t *testing.T) {
 }
 
 func TestAtMost(t *testing.T) {
-	if got := AtMost(week); math.Abs(got-2.9957) > 1e-3 {
-		t.Errorf("a quiet week promises at most %g a week, want 3", got)
+	for alarms, want := range map[int]float64{0: 2.9957, 1: 4.7439, 2: 6.2958, 10: 16.962} { // Garwood's table
+		if got := AtMost(alarms, week); math.Abs(got-want) > 1e-3 {
+			t.Errorf("%d alarms in a week promise at most %g a week, want %g", alarms, got, want)
+		}
+		if got := AtMost(alarms, Needed(alarms, 0.5)); math.Abs(got-0.5) > 1e-6 {
+			t.Errorf("what is needed for one in two weeks promises %g", got)
+		}
 	}
-	if !math.IsInf(AtMost(0), 1) {
+	if !math.IsInf(AtMost(0, 0), 1) {
 		t.Error("no time promises something")
-	}
-	if got := AtMost(Needed(1)); math.Abs(got-1) > 1e-6 {
-		t.Errorf("what is needed for 1 a week promises %g", got)
 	}
 }
 

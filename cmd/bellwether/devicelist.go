@@ -1,0 +1,66 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"bellwether/internal/gateway"
+)
+
+func deviceListCommand() *cobra.Command {
+	var state string
+	var asJSON bool
+	c := &cobra.Command{
+		Use: "list --state DIR", Short: "List the devices, and how calm each promises to be",
+		Long: `Lists the zone's devices: state, threshold, and what can be said of false alarms.
+
+EXPECTED is how many alarms a week the threshold lets through, by the tail of what
+the device did while it was learned. AT MOST is a bound with 95 % confidence by
+what happened: every alarm counts as a false one. STILL TO SEE is how much longer
+the device has to go on without an alarm until AT MOST is what is accepted
+(detector.alarms_per_week, default 1).`,
+		Args: exactly(0, "no arguments"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return withState(cmd, state, func(s *gateway.State) error {
+				devices, err := s.Calm()
+				if err != nil {
+					return err
+				}
+				if asJSON {
+					return printJSON(cmd.OutOrStdout(), devices)
+				}
+				return printCalm(cmd.OutOrStdout(), devices)
+			})
+		},
+	}
+	stateFlag(c, &state)
+	c.Flags().BoolVar(&asJSON, "json", false, "print as JSON")
+	return c
+}
+
+func printCalm(w io.Writer, devices []gateway.Calm) error {
+	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(t, "DEVICE\tMAC\tSTATE\tSNAPSHOTS\tTHRESHOLD\tWINDOW\tALARMS\tSEEN FOR\tEXPECTED/WEEK\tAT MOST/WEEK\tSTILL TO SEE")
+	for _, d := range devices {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t", d.Name, d.MAC, d.State, d.Snapshots)
+		if d.Window == 0 {
+			fmt.Fprintln(t, "\t\t\t\t\t\t")
+			continue
+		}
+		fmt.Fprintf(t, "%.4g\t%d\t%d\t%s\t%.2g\t%.2g\t%s\n", d.Threshold, d.Window, d.Alarms, days(d.Seen), d.Expected, d.AtMost, days(d.Needed))
+	}
+	return t.Flush()
+}
+
+// days writes seconds as days, or as hours below two days.
+func days(seconds float64) string {
+	d := time.Duration(seconds * float64(time.Second))
+	if d < 48*time.Hour {
+		return fmt.Sprintf("%.1f h", d.Hours())
+	}
+	return fmt.Sprintf("%.1f days", d.Hours()/24)
+}
