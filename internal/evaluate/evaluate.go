@@ -8,7 +8,9 @@
 // For every device, the benign rows are split by time, never shuffled, into three
 // parts of equal size, after N-BaIoT: the first trains, the second (the paper's
 // OptDS) stops the autoencoder's training and sets every threshold and window,
-// the third is only looked at to count false positives. Seven detectors are given
+// the third is only looked at to count false positives. Where attacks were laid
+// over a later part of the benign traffic, that is the third part (Rows.Test),
+// and what is before it is halved. Seven detectors are given
 // the same parts: our autoencoder (package detect) and those of package baseline,
 // which see the rows after the transform that the autoencoder has built in:
 // signed log1p, then standardised by the training part.
@@ -69,7 +71,9 @@ type Rows struct {
 	// Attack says which rows belong to the attack, in a set that has benign
 	// rows too: only these count. Nil: all of them.
 	Attack []bool
-	Notes  []string // what the report has to say about these rows
+	// Test is, of benign rows, the first of the third part; 0 is two thirds.
+	Test  int
+	Notes []string // what the report has to say about these rows
 }
 
 // Set is one attack. Load is called once, when it is needed, and what it gives

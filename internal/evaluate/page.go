@@ -63,7 +63,7 @@ figcaption, .note { color: #555; font-size: 0.9rem; max-width: 60rem; }
 </tbody></table></div>{{end}}{{end}}{{end}}
 <h2>Methods</h2>
 <ul>
-<li>Benign rows of a device are split by time, never shuffled: the first third trains, the second (OptDS) stops the autoencoder's training and sets thresholds and windows, the last is where false positives are counted.</li>
+<li>Benign rows of a device are split by time, never shuffled: the first third trains, the second (OptDS) stops the autoencoder's training and sets thresholds and windows, the last is where false positives are counted. Where attacks were laid over a later part of the traffic, that is the last part and what is before it is halved.</li>
 <li>Seeds {{.Options.Seed}} and following, {{.Options.Seeds}} in all. Intervals are 95 % of Student's t over them: chance in training, not the choice of devices and days. A detector that draws nothing has none.</li>
 <li>All detectors see signed log1p of the features, standardised by the training part, with correlations of nearly constant sizes taken as 0; the autoencoder has this built in. It learns from at most {{or .Options.Detect.MaxRows 20000}} evenly chosen rows, SVM and LOF from at most {{or .Options.Baseline.MaxRows 10000}}.</li>
 <li>Equation 1: mean plus standard deviation of the scores of OptDS. Conformal: the ⌈(n+1)(1−α)⌉-th smallest, α = {{.Options.Alpha}}; the largest when there are fewer than 1/α − 1. Maximum: the largest. With each goes the smallest window, at most {{.Options.MaxWindow}} rows, whose majority vote is silent on OptDS.</li>

@@ -35,6 +35,13 @@ func split(ctx context.Context, d *Device) (*parts, error) {
 			"read more rows or leave the device out", d.Name, n, MinRows)
 	}
 	p := &parts{benign: rows, opt: n / 3, test: 2 * n / 3}
+	if rows.Test != 0 {
+		p.opt, p.test = rows.Test/2, rows.Test
+	}
+	if p.opt < MinRows/3 || p.test >= n {
+		return nil, fmt.Errorf("%s, benign rows: %d of %d are to learn from, the split by time takes %d and one to test on: "+
+			"read more rows or leave the device out", d.Name, p.test, n, 2*MinRows/3)
+	}
 	p.scale = fitScaler(rows.Values[:p.opt])
 	p.scaled = p.scale.all(rows.Values[:p.opt])
 	return p, nil

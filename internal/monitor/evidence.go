@@ -28,7 +28,11 @@ type Weighed struct {
 func Weigh(model *detect.Model, reason string, rows []zone.Snapshot) Weighed {
 	if limit := novelty.Limit(&model.Profile, reason); limit > 0 && len(rows) > 0 {
 		_, feature := novelty.Describe(&model.Profile, reason, rows)
-		return Weighed{Since: rows[0].Time, Score: float64(len(rows)), Threshold: float64(limit), Flagged: len(rows),
+		since := rows[0].Time
+		for i := range rows {
+			since = min(since, rows[i].Time)
+		}
+		return Weighed{Since: since, Score: float64(len(rows)), Threshold: float64(limit), Flagged: len(rows),
 			Features: []zone.AlertFeature{feature}}
 	}
 	w := Weighed{Threshold: model.Threshold}

@@ -152,3 +152,15 @@ func TestRetentionWhileLearning(t *testing.T) {
 		})
 	}
 }
+
+func TestClockStepsBackBetweenContacts(t *testing.T) {
+	b := learned(t, Options{})
+	b.benign(50)
+	b.scan(4)
+	b.stepBack()
+	b.scan(600)
+	b.flush()
+	if len(b.alerts) != 1 || b.alerts[0].Since > b.alerts[0].Raised {
+		t.Errorf("%d alerts", len(b.alerts))
+	}
+}

@@ -15,7 +15,7 @@ func Describe(p *detect.Profile, reason string, rows []zone.Snapshot) (string, z
 	if n == 0 {
 		return "", zone.AlertFeature{}
 	}
-	span := rows[n-1].Time.Sub(rows[0].Time).Round(100 * time.Millisecond)
+	span := rows[n-1].Time.Sub(rows[0].Time).Abs().Round(100 * time.Millisecond)
 	f := zone.AlertFeature{Observed: float64(n), Share: 1}
 	switch reason {
 	case zone.ReasonHosts:
