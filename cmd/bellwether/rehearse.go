@@ -50,27 +50,34 @@ Kinds of attack:
 		Args: exactly(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
+	f.add(c)
 	fl := c.Flags()
-	fl.StringArrayVar(&f.benign, "benign", nil, "captures of benign traffic")
-	fl.StringSliceVar(&f.who, "device", nil, "MAC addresses of the devices that attack, or all")
-	fl.StringSliceVar(&f.attack, "attack", nil, "kinds of attack, or all")
+	fl.BoolVar(&f.keep, "keep", false, "keep the attacked captures and their truth")
 	fl.StringVar(&f.out, "out", "", "directory for the report")
-	for _, name := range []string{"benign", "device", "attack", "out"} {
+	for _, name := range []string{"device", "attack", "out"} {
 		c.MarkFlagRequired(name)
 	}
+	fl.StringVar(&f.rule, "rule", "", "threshold rule: max (default), calm, balanced, eq1, conformal or quantile")
+	fl.BoolVar(&f.json, "json", false, "print the report as JSON")
+	return c
+}
+
+// add adds the flags that say what is rehearsed on what.
+func (f *rehearseFlags) add(c *cobra.Command) {
+	fl := c.Flags()
+	fl.StringArrayVar(&f.benign, "benign", nil, "captures of benign traffic")
+	c.MarkFlagRequired("benign")
+	fl.StringSliceVar(&f.who, "device", f.who, "MAC addresses of the devices that attack, or all")
+	fl.StringSliceVar(&f.attack, "attack", f.attack, "kinds of attack, or all")
 	fl.StringArrayVar(&f.learn, "learn", nil, "captures to learn from, instead of a part of the benign traffic")
 	fl.Float64Var(&f.split, "split", 0, "share of the benign traffic's time to learn from (default 0.6)")
-	fl.IntVar(&f.times, "times", 0, "how often each device commits each attack (default 3)")
+	fl.IntVar(&f.times, "times", f.times, "how often each device commits each attack (default 3)")
 	fl.DurationVar(&f.excerpt, "excerpt", 0, "most benign traffic around an attack (default 1h)")
-	fl.BoolVar(&f.keep, "keep", false, "keep the attacked captures and their truth")
 	fl.StringVar(&f.devices, "devices", "", "CSV file with the columns \"MAC Address,Device Name\"")
 	fl.IntVar(&f.minSnapshots, "min-snapshots", 0, "snapshots that a device must have sent to be learned (default 2000)")
 	fl.StringVar(&f.config, "config", "", "configuration file: subnets, gateways, detector and more")
-	fl.StringVar(&f.rule, "rule", "", "threshold rule: max (default), balanced, eq1, conformal or quantile")
 	fl.Uint64Var(&f.seed, "seed", 0, "seed of the attacks and of the training")
-	fl.IntVar(&f.workers, "workers", 0, "captures judged at a time; no result depends on it")
-	fl.BoolVar(&f.json, "json", false, "print the report as JSON")
-	return c
+	fl.IntVar(&f.workers, "workers", 0, "captures judged or detectors trained at a time (default: processors); no result depends on it")
 }
 
 // kindsOfAttack lists the attacks for people.

@@ -185,6 +185,8 @@ func TestRunRefuses(t *testing.T) {
 		{run(fixed(good), fixed(nan)), []string{"plug, attack mirai/scan", "row 42"}},
 		{run(fixed(good), fixed(Rows{})), []string{"no row of the attack"}},
 		{run(fixed(good), fixed(none)), []string{"no row of the attack"}},
+		{run(fixed(testFrom(99)), fixed(good)), []string{"plug, benign", "99 of 300 are to learn from", "takes 100"}},
+		{run(fixed(testFrom(300)), fixed(good)), []string{"300 of 300 are to learn from"}},
 	} {
 		for _, want := range c.want {
 			if c.err == nil || !strings.Contains(c.err.Error(), want) {
@@ -241,6 +243,21 @@ func TestProgress(t *testing.T) {
 	}
 	if want := []int64{0, 1, 2, 3, 4, 5, 6, 7, 8}; !slices.Equal(told, want) {
 		t.Errorf("told %v", told)
+	}
+}
+
+// testFrom gives 300 rows with another third part.
+func testFrom(row int) Rows {
+	r := line(300, 1)
+	r.Test = row
+	return r
+}
+
+// TestSplitWhereAttacked: a part that was attacked is the third, the rest halved.
+func TestSplitWhereAttacked(t *testing.T) {
+	p, err := split(t.Context(), &Device{Name: "a", Benign: fixed(testFrom(120))})
+	if err != nil || p.opt != 60 || p.test != 120 {
+		t.Errorf("%+v, %v", p, err)
 	}
 }
 
