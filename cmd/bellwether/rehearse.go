@@ -27,7 +27,7 @@ type rehearseFlags struct {
 	split               float64
 	times               int
 	excerpt             time.Duration
-	keep                bool
+	keep, compare       bool
 }
 
 func rehearseCommand() *cobra.Command {
@@ -53,6 +53,7 @@ Kinds of attack:
 	f.add(c)
 	fl := c.Flags()
 	fl.BoolVar(&f.keep, "keep", false, "keep the attacked captures and their truth")
+	fl.BoolVar(&f.compare, "compare-evidence", false, "judge thrice: by all evidence, by the autoencoder alone, by plain evidence alone")
 	fl.StringVar(&f.out, "out", "", "directory for the report")
 	for _, name := range []string{"device", "attack", "out"} {
 		c.MarkFlagRequired(name)
@@ -115,7 +116,7 @@ func (f *rehearseFlags) rehearsal() (rehearse.Rehearsal, error) {
 		return rehearse.Rehearsal{}, err
 	}
 	r := rehearse.Rehearsal{Benign: f.benign, Learn: f.learn, Split: f.split, Times: f.times, Excerpt: f.excerpt,
-		Seed: f.seed, Config: config, Dir: f.out}
+		Seed: f.seed, Config: config, Dir: f.out, Compare: f.compare}
 	if f.keep {
 		r.Keep = f.out
 	}

@@ -16,6 +16,8 @@ func (r *Report) WriteHTML(w io.Writer) error {
 		"matrix": r.matrix, "delays": r.delays, "of": r.of,
 		"delay":   func(c Count, v float64) string { return c.delay(v) },
 		"windows": func(c Count) string { return c.windows() },
+		"halves":  func(e Evidence) []Single { return e.halves() },
+		"found":   func(e Evidence, attack int) string { return e.Attacks[attack].found() },
 	}).Parse(page)
 	if err != nil {
 		return err
@@ -51,6 +53,14 @@ svg{max-width:100%;height:auto}svg text{font:12px system-ui,sans-serif;fill:#1c2
 {{end}}</table>
 {{range .Devices}}{{$name := .Name}}{{range .FalseAlarms}}<p>False alarm: {{$name}}, {{.Start}}: {{.Reason}}</p>
 {{end}}{{end}}{{range .Left}}<p>Left out: {{.Name}} ({{.MAC}}) {{.Why}}.</p>
+{{end}}{{if .Evidence}}<h2>What each kind of evidence adds</h2>
+<p class="method">The same attacks and models, with the plain evidence (hosts, ports, flows, burst, rate) or the autoencoder's vote switched off. A source address that a device never had counts in all of them.</p>
+<table><tr><th>evidence</th><th class="text">attacks</th><th>tried</th><th>found</th><th>in alarm before</th><th>missed</th><th>median s</th><th>median packets</th><th>windows</th><th>false alarms without any attack</th></tr>
+{{range .Evidence}}{{$e := .}}{{range halves .}}<tr><td>{{$e.Name}}</td><td class="text">{{.Name}}</td><td>{{.Trials}}</td><td>{{.Found}}</td><td>{{.Already}}</td><td{{if .Missed}} class="missed"{{end}}>{{.Missed}}</td><td>{{delay .Count .Seconds}}</td><td>{{delay .Count .Packets}}</td><td>{{windows .Count}}</td><td>{{$e.FalseAlarms}}</td></tr>
+{{end}}{{end}}</table>
+<table><tr><th>attack</th>{{range .Evidence}}<th>{{.Name}}: found, median s</th>{{end}}</tr>
+{{$evidence := .Evidence}}{{range $i, $a := .Attacks}}<tr><td>{{.Name}}</td>{{range $evidence}}<td>{{found . $i}}</td>{{end}}</tr>
+{{end}}</table>
 {{end}}<h2>Reasons given</h2>
 <table><tr><th>device</th><th class="text">attack</th><th>found</th><th>missed</th><th class="text">the first alert's reason</th></tr>
 {{range .Pairs}}<tr><td>{{.Name}}</td><td class="text">{{.Attack}}</td><td>{{.Found}} of {{.Trials}}</td><td{{if .Missed}} class="missed"{{end}}>{{.Missed}}</td><td class="text">{{.Reason}}</td></tr>

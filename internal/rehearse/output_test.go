@@ -65,6 +65,36 @@ func TestTable(t *testing.T) {
 	}
 }
 
+// TestEvidenceTables: what each kind of evidence adds, in words and as a page.
+func TestEvidenceTables(t *testing.T) {
+	r := sample()
+	var table, page strings.Builder
+	for _, name := range []string{"all", "autoencoder alone"} {
+		e := Evidence{Name: name, FalseAlarms: 17}
+		e.Loud = counted(r.Trials, func(*Trial) bool { return true })
+		for _, a := range r.Attacks {
+			e.Attacks = append(e.Attacks, Single{a.Name, a.Count})
+		}
+		r.Evidence = append(r.Evidence, e)
+	}
+	if err := errors.Join(r.WriteTable(&table), r.WriteHTML(&page)); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"autoencoder alone  loud", "  17\n", "1 of 1, 0.25", "0 of 2"} {
+		if !strings.Contains(table.String(), want) {
+			t.Errorf("the table has no %q:\n%s", want, table.String())
+		}
+	}
+	if strings.Contains(table.String(), "quiet") {
+		t.Error("the table has a line for quiet attacks, and there were none")
+	}
+	for _, want := range []string{"What each kind of evidence adds", "<td>17</td>", "<td>1 of 1, 0.25</td>", "<td>0 of 2</td>"} {
+		if !strings.Contains(page.String(), want) {
+			t.Errorf("the page has no %q", want)
+		}
+	}
+}
+
 func TestCSV(t *testing.T) {
 	var b strings.Builder
 	if err := sample().WriteCSV(&b); err != nil {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 
@@ -16,7 +15,7 @@ import (
 
 // play learns, watches the later part as it is, and then every attack.
 func (s *stage) play(ctx context.Context) (*Report, error) {
-	learned := filepath.Join(s.dir, "learned")
+	learned := s.learnedDir()
 	began, err := s.replay(ctx, gateway.Replay{StateDir: learned, Learn: s.learn}, s.Config.Workers)
 	if err != nil {
 		return nil, fmt.Errorf("learning: %w", err)
@@ -33,7 +32,11 @@ func (s *stage) play(ctx context.Context) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.report(began, actors, left, calm[s.rest], trials), nil
+	r := s.report(began, actors, left, calm[s.rest], trials)
+	if s.Compare {
+		r.Evidence, err = s.compare(ctx, learned, actors, r, calm[s.rest])
+	}
+	return r, err
 }
 
 // cast gives the devices that attack, by address, and those that cannot.
@@ -150,7 +153,7 @@ func (s *stage) try(ctx context.Context, learned string, kind simulate.Kind, rou
 	polls := map[zone.MAC]*poll{}
 	r, err := s.watch(ctx, learned, path, func(state string) error {
 		for _, k := range strikes {
-			polls[k.MAC] = &poll{strike: k}
+			polls[k.MAC] = &poll{strike: k, mute: !s.votes()}
 		}
 		return gateway.Judged(ctx, state, func(row *zone.Snapshot) error {
 			if p := polls[row.Device]; p != nil {

@@ -46,6 +46,7 @@ type Rehearsal struct {
 	Config  gateway.Config // as for a replay
 	Dir     string         // an existing directory for temporary files; "" is the system's
 	Keep    string         // an existing directory for the attacked captures; "" keeps none
+	Compare bool           // play everything twice more, with parts of the evidence: see Evidence
 	// Progress and Warning may be nil. Progress is called from one goroutine
 	// at a time.
 	Progress func(stage string, done, total int64)

@@ -18,6 +18,8 @@ type Report struct {
 	Attacks []Attack `json:"attacks"` // in the order asked for
 	Pairs   []Pair   `json:"pairs"`   // of device and attack, by attack
 	Trials  []Trial  `json:"trials"`  // by attack, round and device
+	// Evidence is what each kind of evidence adds, if it was to be compared.
+	Evidence []Evidence `json:"evidence,omitempty"`
 }
 
 // Method says how it was done.

@@ -3,7 +3,6 @@ package rehearse
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 
 	"bellwether/internal/capture"
 	"bellwether/internal/feature"
@@ -67,7 +66,7 @@ func (r Rehearsal) Rows(ctx context.Context, f func(RowSet) error) error {
 func (s *stage) rowActors(ctx context.Context) ([]actor, error) {
 	config := s.Config
 	config.Detector.Epochs = 1
-	learned, err := gateway.Replay{StateDir: filepath.Join(s.dir, "learned"), Learn: s.learn, Config: config}.Run(ctx)
+	learned, err := gateway.Replay{StateDir: s.learnedDir(), Learn: s.learn, Config: config}.Run(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("learning: %w", err)
 	}

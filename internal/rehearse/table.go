@@ -4,6 +4,7 @@ import (
 	"encoding/csv"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -27,6 +28,7 @@ func (r *Report) WriteTable(w io.Writer) error {
 		c := r.of(d.MAC)
 		fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\n", d.Name, d.MAC, d.Learned, d.Watched, d.Flagged, len(d.FalseAlarms), c.Found, c.Already, c.Missed)
 	}
+	r.writeEvidence(t)
 	t.Flush()
 	for _, u := range r.Left {
 		fmt.Fprintf(&b, "left out: %s (%s) %s\n", u.Name, u.MAC, u.Why)
@@ -39,6 +41,50 @@ func (r *Report) WriteTable(w io.Writer) error {
 	fmt.Fprintf(&b, "\n%s\n", r.Method)
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// writeEvidence writes what each kind of evidence adds.
+func (r *Report) writeEvidence(t io.Writer) {
+	if len(r.Evidence) == 0 {
+		return
+	}
+	fmt.Fprintln(t, "\nEVIDENCE\tATTACKS\tTRIED\tFOUND\tIN ALARM BEFORE\tMISSED\tSECONDS\tPACKETS\tWINDOWS\tFALSE ALARMS")
+	for _, e := range r.Evidence {
+		for _, c := range e.halves() {
+			fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%d\t%d\t%s\t%s\t%s\t%d\n", e.Name, c.Name, c.Trials, c.Found, c.Already, c.Missed,
+				c.delay(c.Seconds), c.delay(c.Packets), c.windows(), e.FalseAlarms)
+		}
+	}
+	fmt.Fprint(t, "\nFOUND, MEDIAN SECONDS")
+	for _, e := range r.Evidence {
+		fmt.Fprintf(t, "\t%s", e.Name)
+	}
+	fmt.Fprintln(t)
+	for i, a := range r.Attacks {
+		fmt.Fprint(t, a.Name)
+		for _, e := range r.Evidence {
+			fmt.Fprintf(t, "\t%s", e.Attacks[i].found())
+		}
+		fmt.Fprintln(t)
+	}
+}
+
+// halves gives the counts of the loud attacks and of the quiet ones, as far as there
+// are any.
+func (e *Evidence) halves() []Single {
+	return slices.DeleteFunc([]Single{{"loud", e.Loud}, {"quiet", e.Quiet}}, func(s Single) bool { return s.Trials == 0 })
+}
+
+// found writes how often an attack was found of how many times it could be, and
+// when.
+func (c Count) found() string {
+	switch {
+	case c.Found+c.Missed == 0:
+		return "–"
+	case c.Found == 0:
+		return fmt.Sprintf("0 of %d", c.Missed)
+	}
+	return fmt.Sprintf("%d of %d, %s", c.Found, c.Found+c.Missed, c.delay(c.Seconds))
 }
 
 // of counts a device's trials.

@@ -65,6 +65,7 @@ func (t *Trial) Outcome() string {
 type poll struct {
 	*strike
 	rows []ballot // all of the device's in the attacked capture, in order
+	mute bool     // the vote calls nobody malicious
 }
 
 type ballot struct {
@@ -118,7 +119,7 @@ func (p *poll) vote(t *Trial, vote *detect.Vote, alarms []episode) {
 		if majority {
 			t.Voted++
 		}
-		if majority || slices.ContainsFunc(alarms, func(e episode) bool { return e.holds(row) }) {
+		if majority && !p.mute || slices.ContainsFunc(alarms, func(e episode) bool { return e.holds(row) }) {
 			t.Caught++
 		}
 	}

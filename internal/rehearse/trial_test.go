@@ -94,6 +94,19 @@ func TestVotedWindows(t *testing.T) {
 	}
 }
 
+// TestMuteVote: where the vote raises no alert, its windows are not caught.
+func TestMuteVote(t *testing.T) {
+	p := attacked()
+	p.mute = true
+	for i := range p.rows {
+		p.rows[i].flagged = true
+	}
+	got, err := p.trial(gateway.DeviceReport{Window: 4, SpanSeconds: 60, Alerts: []gateway.AlertReport{alertAt(107, 215, 0)}}, gateway.DeviceReport{})
+	if err != nil || got.Windows != 7 || got.Voted != 7 || got.Caught != 3 {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
 func TestCounted(t *testing.T) {
 	trials := []Trial{
 		{Found: true, Seconds: 1, Sent: 10, Packets: 10, Flagged: 5, Windows: 4, Caught: 4},
