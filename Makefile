@@ -8,7 +8,7 @@ GO       ?= go
 # Where the gateway has to run: OS/architecture, for arm with its version.
 TARGETS = linux/amd64 linux/arm64 linux/arm/7 linux/arm/6 linux/386
 
-.PHONY: demo build test lint cross fuzz bench acceptance-main clean
+.PHONY: demo build test lint cross fuzz bench acceptance-main acceptance-evaluation clean
 
 # A simulated home, told as it happens, in under a minute.
 demo:
@@ -55,6 +55,10 @@ bench:
 # The acceptance list, measured for real on captures in $(DATA).
 acceptance-main:
 	$(GO) run ./test/acceptance -data $(DATA)
+
+# What the detection is worth: docs/evaluation.md is written from this.
+acceptance-evaluation:
+	$(GO) run ./test/acceptance -list evaluation -data $(DATA)
 
 clean:
 	rm -rf $(OUT)

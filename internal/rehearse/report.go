@@ -148,6 +148,9 @@ func (r *Report) attack(name string, actors []actor) {
 	r.Attacks = append(r.Attacks, a)
 }
 
+// Counted counts trials.
+func Counted(trials []Trial) Count { return counted(trials, func(*Trial) bool { return true }) }
+
 // counted counts the trials that f selects.
 func counted(trials []Trial, f func(*Trial) bool) (c Count) {
 	var seconds, packets, flagged, windows, votes []float64

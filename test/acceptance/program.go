@@ -35,7 +35,9 @@ type deviceReport struct {
 	Name, State string
 	Threshold   *float64
 	Watched     uint64 `json:"watched_snapshots"`
-	Alerts      []struct {
+	// AlarmSeconds is the time that it was called malicious.
+	AlarmSeconds float64 `json:"alarm_seconds"`
+	Alerts       []struct {
 		ID, Start, Reason, Kind string
 		End                     *string
 	}
