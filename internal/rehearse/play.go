@@ -153,7 +153,7 @@ func (s *stage) try(ctx context.Context, learned string, kind simulate.Kind, rou
 	polls := map[zone.MAC]*poll{}
 	r, err := s.watch(ctx, learned, path, func(state string) error {
 		for _, k := range strikes {
-			polls[k.MAC] = &poll{strike: k, mute: !s.votes()}
+			polls[k.MAC] = &poll{strike: k, mute: !s.votes(), quiet: s.quiet()}
 		}
 		return gateway.Judged(ctx, state, func(row *zone.Snapshot) error {
 			if p := polls[row.Device]; p != nil {

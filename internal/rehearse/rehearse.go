@@ -59,6 +59,8 @@ const (
 	warmUp = 10 * time.Minute
 	// grace is how long after an attack's end an alert still counts.
 	grace = time.Minute
+	// usualQuiet is the default of the configuration's Quiet.
+	usualQuiet = 5 * time.Minute
 )
 
 // Check says what is wrong with the options.
@@ -114,6 +116,14 @@ func (r Rehearsal) workers() int {
 		return r.Config.Workers
 	}
 	return runtime.GOMAXPROCS(0)
+}
+
+// quiet is how long an alarm goes on after its last cause.
+func (r Rehearsal) quiet() time.Duration {
+	if r.Config.Quiet > 0 {
+		return time.Duration(r.Config.Quiet)
+	}
+	return usualQuiet
 }
 
 // stage is a rehearsal under way: what was found in the benign traffic, and the

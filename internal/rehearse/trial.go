@@ -64,8 +64,9 @@ func (t *Trial) Outcome() string {
 // poll is what a device's rows say of an attack.
 type poll struct {
 	*strike
-	rows []ballot // all of the device's in the attacked capture, in order
-	mute bool     // the vote calls nobody malicious
+	rows  []ballot      // all of the device's in the attacked capture, in order
+	mute  bool          // the vote calls nobody malicious
+	quiet time.Duration // for which an alarm goes on after its last cause
 }
 
 type ballot struct {
@@ -80,7 +81,7 @@ func (p *poll) trial(d, calm gateway.DeviceReport) (Trial, error) {
 	t := Trial{Device: p.MAC, Attack: p.Kind, Start: p.first.String(), Lasts: p.Duration.Seconds(), Packets: len(p.sent), Window: d.Window}
 	var all []episode
 	for _, a := range d.Alerts {
-		e, err := readEpisode(a)
+		e, err := p.readEpisode(a)
 		if err != nil {
 			return t, err
 		}
@@ -125,7 +126,8 @@ func (p *poll) vote(t *Trial, vote *detect.Vote, alarms []episode) {
 	}
 }
 
-// episode is one time that a device was called malicious.
+// episode is one time that a device was called malicious: from the alert until
+// nothing gave cause for alarm for quiet.
 type episode struct {
 	start, end zone.Time // end is after everything while it lasts
 	packet     uint64    // with which it began
@@ -133,11 +135,13 @@ type episode struct {
 
 func (e episode) holds(row ballot) bool { return row.packet >= e.packet && row.at < e.end }
 
-func readEpisode(a gateway.AlertReport) (episode, error) {
+// readEpisode takes the end of an alert for what it is, its last cause.
+func (p *poll) readEpisode(a gateway.AlertReport) (episode, error) {
 	e := episode{end: math.MaxInt64, packet: a.FirstPacket}
 	var err error
 	if e.start, err = readTime(a.Start); err == nil && a.End != nil {
 		e.end, err = readTime(*a.End)
+		e.end = e.end.Add(p.quiet)
 	}
 	return e, err
 }

@@ -94,6 +94,21 @@ func TestVotedWindows(t *testing.T) {
 	}
 }
 
+// TestQuiet: an alarm goes on for quiet after its last cause, and no other is
+// raised until then.
+func TestQuiet(t *testing.T) {
+	p := attacked()
+	p.quiet = 10 * time.Second
+	got, err := p.trial(gateway.DeviceReport{Window: 4, SpanSeconds: 60, Alerts: []gateway.AlertReport{alertAt(102, 205, 105)}}, gateway.DeviceReport{})
+	if err != nil || !got.Found || got.Caught != 7 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	got, err = p.trial(gateway.DeviceReport{Window: 4, SpanSeconds: 60, Alerts: []gateway.AlertReport{alertAt(50, 90, 99)}}, gateway.DeviceReport{})
+	if err != nil || !got.Already || got.Caught != 6 { // the last row comes as it ends
+		t.Errorf("in alarm still: %+v, %v", got, err)
+	}
+}
+
 // TestMuteVote: where the vote raises no alert, its windows are not caught.
 func TestMuteVote(t *testing.T) {
 	p := attacked()
