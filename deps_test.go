@@ -42,7 +42,7 @@ const floors = `
 	contract < trust;
 
 	# What a device did not do while it was learned.
-	detect < novelty;
+	detect, packet < novelty;
 
 	# A device's life. The monitor knows the ledger's contract and no driver.
 	contract, durable, feature, ledger, novelty, roster, store < monitor;

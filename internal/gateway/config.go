@@ -96,7 +96,8 @@ type DetectorConfig struct {
 	Seed          uint64  `yaml:"seed"`   // of the training, default 0
 	Epochs        int     `yaml:"epochs"` // at most, default 30
 	Window        int     `yaml:"window"` // snapshots that vote; default: found while learning
-	// Without lists the reasons that are no cause for an alert: score, source,
+	// Without lists the reasons that are no cause for an alert, though snapshots
+	// are labelled all the same: score, source,
 	// hosts, ports, flows, burst, rate. Default: none.
 	Without []string `yaml:"without"`
 }

@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -37,8 +38,8 @@ type device struct {
 	vote      *detect.Vote
 	tail      *detect.Vote // over the same number of snapshots, however old: ends an episode
 	novel     *novelty.Tracker
-	ownSource zone.Time // when it last sent from an address of its own
-	recent    []recent  // ring of the newest snapshots, as many as vote
+	placed    uint64   // the gap since which it was seen at an address of its own
+	recent    []recent // ring of the newest snapshots, as many as vote
 	oldest    int
 	lastAlarm zone.Time // newest snapshot that was cause for alarm, 0 before any
 
@@ -94,6 +95,29 @@ func (m *Monitor) restore(past *Past, s contract.DeviceState) error {
 	}
 	m.install(d, model, s.Model)
 	d.learning = int(s.Rows - s.Normal - s.Malicious)
+	return nil
+}
+
+// recalled is how many of the newest snapshots a live monitor reads when it
+// starts.
+const recalled = 100_000
+
+// recall finds in the store which hosts and services the devices have met since
+// they were learned. A replay begins with what was learned alone, whatever was
+// watched before.
+func (m *Monitor) recall(ctx context.Context) error {
+	first, last := m.p.Store.First(), m.p.Store.Last()
+	if m.o.Background == nil || first > last {
+		return nil
+	}
+	for s, err := range m.p.Store.Rows(ctx, max(first, last-min(last, recalled)+1), last, zone.MAC{}) {
+		if err != nil {
+			return fmt.Errorf("what the devices did lately: %w", err)
+		}
+		if d := m.devices[s.Device]; d != nil && d.novel != nil && d.state == zone.StateWatching && s.SrcMAC == d.mac {
+			d.novel.Met(s)
+		}
+	}
 	return nil
 }
 

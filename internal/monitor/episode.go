@@ -113,14 +113,16 @@ func (m *Monitor) inWords(ctx context.Context, d *device, s *zone.Snapshot, why 
 
 // stored reads a device's snapshots back from the store, or only those named.
 func (m *Monitor) stored(ctx context.Context, d *device, from, to zone.SeqID, only []zone.SeqID) ([]zone.Snapshot, error) {
+	all := m.p.Store.Rows(ctx, from, to, d.mac)
+	if len(only) > 0 {
+		all = m.p.Store.Named(ctx, only)
+	}
 	var rows []zone.Snapshot
-	for s, err := range m.p.Store.Rows(ctx, from, to, d.mac) {
+	for s, err := range all {
 		if err != nil {
 			return nil, fmt.Errorf("evidence of %s: %w", d.mac, err)
 		}
-		if _, named := slices.BinarySearch(only, s.Seq); named || len(only) == 0 {
-			rows = append(rows, *s)
-		}
+		rows = append(rows, *s)
 	}
 	return rows, nil
 }

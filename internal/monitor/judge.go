@@ -16,13 +16,27 @@ func (m *Monitor) Process(ctx context.Context) error {
 		return err
 	}
 	m.score()
+	answered := 0
 	for i := range m.batch {
+		answered = m.answered(answered, i)
 		if err := m.judge(ctx, i); err != nil {
 			return err
 		}
 	}
-	m.batch, m.owners, m.misuse = m.batch[:0], m.owners[:0], m.misuse[:0]
+	m.answered(answered, len(m.batch))
+	m.batch, m.owners, m.misuse, m.answers = m.batch[:0], m.owners[:0], m.misuse[:0], m.answers[:0]
 	return nil
+}
+
+// answered tells the trackers of the answers from number n on that came before
+// snapshot i of the batch, and gives the number of the next.
+func (m *Monitor) answered(n, i int) int {
+	for ; n < len(m.answers) && m.answers[n].before <= i; n++ {
+		if a := &m.answers[n]; a.to.novel != nil {
+			a.to.novel.Answered(a.Answer, a.to.state == zone.StateMalicious)
+		}
+	}
+	return n
 }
 
 // score gives each snapshot of the batch its device's score, device by device,

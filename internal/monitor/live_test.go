@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"context"
+	"net/netip"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -162,5 +163,60 @@ func TestClockStepsBackBetweenContacts(t *testing.T) {
 	b.flush()
 	if len(b.alerts) != 1 || b.alerts[0].Since > b.alerts[0].Raised {
 		t.Errorf("%d alerts", len(b.alerts))
+	}
+}
+
+// What became known before a restart of a live run is known after it; what a
+// host answers is known too.
+func TestMetHostsSurviveRestart(t *testing.T) {
+	b, jobs := liveBench(t)
+	b.benign(400)
+	b.flush()
+	b.run(t.Context(), jobs)
+	for i := range 10 {
+		b.lights(i, 1)
+		b.benign(700) // more than ten minutes
+	}
+	b.flush()
+	if len(b.alerts) != 0 {
+		t.Fatalf("%q, want no alert", b.alerts[0].Text)
+	}
+	b.start()
+	b.lights(0, 10)
+	b.flush()
+	if len(b.alerts) != 0 {
+		t.Errorf("after the restart %q", b.alerts[0].Text)
+	}
+	b.lights(20, 7)
+	b.answer(20, 7)
+	b.lights(30, 7)
+	b.flush()
+	if len(b.alerts) != 0 {
+		t.Errorf("14 new hosts, of which 7 answer: %q", b.alerts[0].Text)
+	}
+	b.lights(40, 1)
+	b.flush()
+	if len(b.alerts) != 1 || b.alerts[0].Reason != zone.ReasonHosts {
+		t.Errorf("%d alerts at the eighth silent host", len(b.alerts))
+	}
+}
+
+// lights lets the camera turn to some hosts of its network.
+func (b *bench) lights(from, n int) {
+	for i := range n {
+		p := b.udp(camera, cameraA)
+		p.Dst = netip.AddrFrom4([4]byte{192, 168, 77, byte(100 + from + i)})
+		b.send(time.Second, p)
+	}
+}
+
+// answer lets them answer.
+func (b *bench) answer(from, n int) {
+	for i := range n {
+		p := b.udp(camera, cameraA)
+		p.SrcMAC, p.DstMAC = stranger, camera
+		p.Src, p.Dst = netip.AddrFrom4([4]byte{192, 168, 77, byte(100 + from + i)}), cameraA
+		p.SrcPort, p.DstPort = p.DstPort, p.SrcPort
+		b.send(time.Second, p)
 	}
 }

@@ -30,6 +30,7 @@ import (
 	"bellwether/internal/detect"
 	"bellwether/internal/feature"
 	"bellwether/internal/ledger"
+	"bellwether/internal/novelty"
 	"bellwether/internal/packet"
 	"bellwether/internal/roster"
 	"bellwether/internal/store"
@@ -134,6 +135,7 @@ type Monitor struct {
 	vector   feature.Vector
 	batch    []zone.Snapshot // scored and judged together
 	owners   []*device       // of the batch's snapshots
+	answers  []answer        // between the batch's snapshots
 	misuse   []string        // why a snapshot's source is wrong, "" if it is not
 	segment  []zone.Snapshot // judged, not yet in the store
 	nextSeq  zone.SeqID
@@ -171,24 +173,25 @@ func New(ctx context.Context, o Options, p Parts, past Past) (*Monitor, error) {
 	for _, l := range past.Leases {
 		m.sources.take(l)
 	}
-	return m, nil
+	return m, m.recall(ctx)
 }
 
 // Observe takes the next packet. Its effects are durable after Flush.
 func (m *Monitor) Observe(ctx context.Context, p *packet.Packet) error {
 	index := m.packets
 	if index == 0 || p.Time.Sub(m.newest) > blindSpan {
-		m.sources.since = p.Time
+		m.sources.gap++
 	}
 	m.packets++
 	m.newest = p.Time
 	if m.p.Roster.Leases(p.SrcMAC) {
-		m.keepLease(m.sources.learnLease(p))
+		m.keepLease(m.sources.learnLease(p, func(mac zone.MAC) bool { return m.devices[mac] != nil }))
 	}
 	d, misuse := m.owner(p)
+	m.noteAnswer(p)
 	if d == nil {
 		m.extractor.Update(p, nil)
-		return nil
+		return m.processIf(ctx, len(m.answers) >= maxAnswers)
 	}
 	m.extractor.Update(p, &m.vector)
 	m.batch = append(m.batch, zone.Snapshot{})
@@ -196,10 +199,41 @@ func (m *Monitor) Observe(ctx context.Context, p *packet.Packet) error {
 	m.fill(s, p, d, index)
 	m.owners = append(m.owners, d)
 	m.misuse = append(m.misuse, misuse)
-	if len(m.batch) >= m.o.Batch {
-		return m.Process(ctx)
+	return m.processIf(ctx, len(m.batch) >= m.o.Batch)
+}
+
+func (m *Monitor) processIf(ctx context.Context, full bool) error {
+	if !full {
+		return nil
 	}
-	return nil
+	return m.Process(ctx)
+}
+
+// answer is what a packet to a device says, and before which snapshot of the
+// batch it came.
+type answer struct {
+	before int
+	to     *device
+	novelty.Answer
+}
+
+// maxAnswers bounds the answers that wait for the batch.
+const maxAnswers = 4096
+
+// noteAnswer keeps for the batch that somebody answers a learned device.
+func (m *Monitor) noteAnswer(p *packet.Packet) {
+	to := m.devices[p.DstMAC]
+	if to == nil || to.model == nil || p.SrcMAC == p.DstMAC {
+		return
+	}
+	a, ok := novelty.AnswerOf(p)
+	if !ok {
+		return
+	}
+	next := answer{len(m.batch), to, a}
+	if n := len(m.answers); n == 0 || m.answers[n-1] != next {
+		m.answers = append(m.answers, next)
+	}
 }
 
 // keepLease makes a lease durable that is new.

@@ -20,7 +20,7 @@ import (
 type sources struct {
 	owners map[netip.Addr]*device // of IPv4 and global IPv6 addresses
 	leases map[Lease]bool
-	since  zone.Time // packets are seen without a break since then
+	gap    uint64 // times that nothing was seen, the start being the first
 }
 
 // blindSpan is how long no packet at all has to be seen for leases to be missed.
@@ -55,10 +55,12 @@ func Bindable(a netip.Addr) bool {
 }
 
 // learnLease takes note of an address that a DHCP server gives away, and
-// reports one that it gives to this device for the first time.
-func (s *sources) learnLease(p *packet.Packet) (Lease, bool) {
+// reports one that it gives to this device for the first time. A client can ask in
+// anybody's name: leases of what is not known are kept only if they take an
+// address away.
+func (s *sources) learnLease(p *packet.Packet, known func(zone.MAC) bool) (Lease, bool) {
 	msg, ok := p.DHCP()
-	if !ok || msg.Type != packet.DHCPAck || msg.Given.IsUnspecified() || msg.Client == p.SrcMAC || len(s.leases) >= maxLeases {
+	if !ok || !known(msg.Client) && s.owners[msg.Given] == nil || msg.Type != packet.DHCPAck || msg.Given.IsUnspecified() || msg.Client == p.SrcMAC || len(s.leases) >= maxLeases {
 		return Lease{}, false
 	}
 	l := Lease{msg.Client, msg.Given}
@@ -83,13 +85,13 @@ func (s *sources) renumbered(d *device, p *packet.Packet) (Lease, bool) {
 	}
 	l := Lease{d.mac, p.Src}
 	if d.model.Profile.Owns(p.Src) || s.leases[l] {
-		d.ownSource = p.Time
+		d.placed = s.gap
 		return l, false
 	}
-	if d.ownSource >= s.since || s.taken(p.Src) || len(s.leases) >= maxLeases || !couldMove(&d.model.Profile, p.Src) {
+	if d.placed == s.gap || !couldMove(&d.model.Profile, p.Src) || s.taken(p.Src) || len(s.leases) >= maxLeases {
 		return l, false
 	}
-	d.ownSource = p.Time
+	d.placed = s.gap
 	s.take(l)
 	return l, true
 }

@@ -157,7 +157,7 @@ func TestNoMoveToAHostItTalksTo(t *testing.T) {
 func TestForgedLeasesAreBounded(t *testing.T) {
 	s := newSources()
 	for i := range 3 * maxLeases {
-		s.learnLease(ack(router, camera, netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})))
+		s.learnLease(ack(router, camera, netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})), func(zone.MAC) bool { return true })
 	}
 	if len(s.leases) != maxLeases {
 		t.Errorf("%d leases are remembered, want %d", len(s.leases), maxLeases)

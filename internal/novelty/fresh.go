@@ -14,13 +14,14 @@ const maxMet = 1024
 // fresh counts the different keys that a device turned to for the first time,
 // without an answer, within the last span.
 type fresh[K comparable] struct {
-	limit   int
-	span    time.Duration
-	known   map[K]struct{}
-	met     []K // those known that were not learned, a ring once it is full
-	oldest  int // of met
-	pending []contact[K]
-	spoiled zone.SeqID // contacts up to here were part of a finding: they never become known
+	limit     int
+	span      time.Duration
+	known     map[K]struct{}
+	met       []K // those known that were not learned, a ring once it is full
+	oldest    int // of met
+	pending   []contact[K]
+	unordered bool       // pending is not in the order of time
+	spoiled   zone.SeqID // contacts up to here were part of a finding: they never become known
 }
 
 // contact is the first snapshot to a key.
@@ -70,17 +71,24 @@ func (f *fresh[K]) expire(now zone.Time, malicious bool) {
 	}
 }
 
-// drop takes out the contacts that are too old at now.
-func (f *fresh[K]) drop(now zone.Time) []contact[K] {
-	old := 0
-	for old < len(f.pending) && !within(f.pending[old].time, now, f.span) {
-		old++
-	}
-	if old == 0 {
+// drop takes out the contacts that are too old at now. They are in the order of
+// time, unless the clock was set.
+func (f *fresh[K]) drop(now zone.Time) (gone []contact[K]) {
+	n := len(f.pending)
+	if n == 0 {
+		f.unordered = false
 		return nil
 	}
-	gone := slices.Clone(f.pending[:old])
-	f.pending = slices.Delete(f.pending, 0, old)
+	if !f.unordered && now >= f.pending[n-1].time && within(f.pending[0].time, now, f.span) {
+		return nil
+	}
+	f.pending = slices.DeleteFunc(f.pending, func(c contact[K]) bool {
+		old := !within(c.time, now, f.span)
+		if old {
+			gone = append(gone, c)
+		}
+		return old
+	})
 	return gone
 }
 
@@ -110,6 +118,9 @@ func (f *fresh[K]) add(k K, s *zone.Snapshot) bool {
 	if len(f.pending) > f.limit {
 		f.pending = slices.Delete(f.pending, 0, 1)
 	}
+	if n := len(f.pending); n > 0 && s.Time < f.pending[n-1].time {
+		f.unordered = true
+	}
 	f.pending = append(f.pending, contact[K]{k, s.Seq, s.Time})
 	if len(f.pending) <= f.limit {
 		return false
@@ -118,8 +129,11 @@ func (f *fresh[K]) add(k K, s *zone.Snapshot) bool {
 	return true
 }
 
-func (f *fresh[K]) finding(reason string) Finding {
-	found := Finding{Reason: reason, Count: len(f.pending), Limit: f.limit, First: f.pending[0].seq}
+func (f *fresh[K]) finding(reason string, malicious bool) Finding {
+	if malicious {
+		return Finding{Reason: reason}
+	}
+	found := Finding{Reason: reason, First: f.pending[0].seq}
 	for _, c := range f.pending {
 		found.Contacts = append(found.Contacts, c.seq)
 	}

@@ -44,6 +44,13 @@ func NewLearner() *Learner {
 	}
 }
 
+// answered reports a snapshot that shows that its destination answered. What
+// was sent to a device is not stored, so of other protocols than TCP a learner
+// takes nothing for answered: its counts are at least a Tracker's.
+func answered(s *zone.Snapshot) bool {
+	return s.Proto == protoTCP && s.TCPFlags&(tcpSYN|tcpACK) == tcpACK
+}
+
 // Add takes the next snapshot.
 func (l *Learner) Add(s *zone.Snapshot) {
 	l.rows++

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"bellwether/internal/detect"
+	"bellwether/internal/packet"
 	"bellwether/internal/zone"
 )
 
@@ -87,7 +88,7 @@ func TestSlowScan(t *testing.T) {
 		if got, want := f.Reason == zone.ReasonHosts, i >= hostFloor; got != want {
 			t.Fatalf("host %d: found %v, want %v", i+1, got, want)
 		}
-		if f.Reason != "" && (f.Count != hostFloor+1 || f.Limit != hostFloor || f.Contacts[hostFloor] != s.Seq || f.First != f.Contacts[0]) {
+		if i == hostFloor && (len(f.Contacts) != hostFloor+1 || f.Contacts[hostFloor] != s.Seq || f.First != f.Contacts[0]) {
 			t.Fatalf("host %d: %+v", i+1, f)
 		}
 	}
@@ -99,9 +100,15 @@ func TestUsualContacts(t *testing.T) {
 	var r rows
 	for name, give := range map[string]func(i int) []*zone.Snapshot{
 		"known": func(i int) []*zone.Snapshot { return []*zone.Snapshot{r.syn(time.Duration(i)*time.Second, i%20, 23)} },
-		"answer": func(i int) []*zone.Snapshot {
+		"answers to whoever asks": func(i int) []*zone.Snapshot {
 			at := time.Duration(i) * time.Second
-			return []*zone.Snapshot{r.syn(at, 100+i, 23), r.row(at, addr(100+i), protoTCP, 40000, 23, tcpACK)}
+			arp := r.row(at, addr(100+i), protoARP, 0, 0, 0)
+			return []*zone.Snapshot{r.row(at, addr(100+i), protoICMP, 0, 0, 0), r.row(at, addr(100+i), protoICMPv6, 0, 136<<8, 0), arp}
+		},
+		"broadcast": func(i int) []*zone.Snapshot {
+			s := r.row(time.Duration(i)*time.Second, addr(100+i), protoUDP, 40000, 9999, 0)
+			s.DstMAC = zone.MAC{255, 255, 255, 255, 255, 255}
+			return []*zone.Snapshot{s}
 		},
 		"slow": func(i int) []*zone.Snapshot {
 			return []*zone.Snapshot{r.syn(time.Duration(i)*90*time.Second, 100+i, 23)}
@@ -127,6 +134,71 @@ func TestUsualContacts(t *testing.T) {
 					t.Fatalf("%s: row %d gives %+v", name, i, f)
 				}
 			}
+		}
+	}
+}
+
+// A host that answers is known, whatever it was asked; a reset is no answer.
+func TestAnswers(t *testing.T) {
+	device := zone.MAC{0, 0, 0x5e, 0, 0x53, 1}
+	var r rows
+	from := func(i int, p packet.Packet) *packet.Packet {
+		p.DstMAC, p.Src = device, addr(i)
+		return &p
+	}
+	for _, c := range []struct {
+		name  string
+		asks  func(i int) *zone.Snapshot
+		reply packet.Packet
+		want  bool // an answer
+	}{
+		{"SYN and ACK", func(i int) *zone.Snapshot { return r.syn(0, i, 443) }, packet.Packet{Kind: packet.KindIPv4, Proto: protoTCP, SrcPort: 443, TCPFlags: tcpSYN | tcpACK}, true},
+		{"RST and ACK", func(i int) *zone.Snapshot { return r.syn(0, i, 443) }, packet.Packet{Kind: packet.KindIPv4, Proto: protoTCP, SrcPort: 443, TCPFlags: tcpRST | tcpACK}, false},
+		{"NTP", func(i int) *zone.Snapshot { return r.row(0, addr(i), protoUDP, 123, 123, 0) }, packet.Packet{Kind: packet.KindIPv4, Proto: protoUDP, SrcPort: 123}, true},
+		{"echo reply", func(i int) *zone.Snapshot { return r.row(0, addr(i), protoICMP, 0, 8<<8, 0) }, packet.Packet{Kind: packet.KindIPv4, Proto: protoICMP}, true},
+		{"unreachable", func(i int) *zone.Snapshot { return r.row(0, addr(i), protoICMP, 0, 8<<8, 0) }, packet.Packet{Kind: packet.KindIPv4, Proto: protoICMP, ICMPType: 3}, false},
+		{"ARP reply", func(i int) *zone.Snapshot {
+			s := r.row(0, addr(i), protoARP, 0, 0, 0)
+			s.DstMAC = zone.MAC{255, 255, 255, 255, 255, 255}
+			return s
+		}, packet.Packet{Kind: packet.KindARP}, true},
+	} {
+		tr, found := tracker(telnet()), false
+		for i := range 3 * hostFloor {
+			found = tr.Add(c.asks(i), false).Reason == zone.ReasonHosts || found
+			if a, ok := AnswerOf(from(i, c.reply)); ok != c.want {
+				t.Errorf("%s: an answer %v", c.name, ok)
+			} else if ok {
+				tr.Answered(a, false)
+			}
+		}
+		if found == c.want {
+			t.Errorf("%s: found %v", c.name, found)
+		}
+	}
+}
+
+// After the clock was set nothing counts that is too old, or in the future.
+func TestClockIsSet(t *testing.T) {
+	var r rows
+	p := telnet()
+	tr := tracker(p)
+	var all []zone.Snapshot
+	at := time.Hour
+	for i, step := range []time.Duration{0, 1, 1, -580, 1, 1, 1000, 1, 1, 1, 1, 1, 1, 1, 1} {
+		at += step * time.Second
+		s := r.syn(at, i, 23)
+		all = append(all, *s)
+		f := tr.Add(s, false)
+		if f.Reason == "" {
+			continue
+		}
+		var named []zone.Snapshot
+		for _, seq := range f.Contacts {
+			named = append(named, all[seq-1])
+		}
+		if _, err := Check(&p, f.Reason, named); err != nil {
+			t.Errorf("contact %d: %v", i, err)
 		}
 	}
 }
@@ -212,24 +284,24 @@ func TestFlows(t *testing.T) {
 
 func TestRate(t *testing.T) {
 	var r rows
-	tr := tracker(detect.Profile{Known: []netip.Addr{addr(1)}, MaxRate: 30})
-	for i := range 1000 { // 125 a second
-		if f := tr.Add(r.row(time.Duration(i)*8*time.Millisecond, addr(1), protoTCP, 40000, 443, tcpACK), false); f.Reason != "" {
+	tr := tracker(detect.Profile{Known: []netip.Addr{addr(1)}, MaxRate: 400})
+	for i := range 5000 { // 1,000 a second
+		if f := tr.Add(r.row(time.Duration(i)*time.Millisecond, addr(1), protoTCP, 40000, 443, tcpACK), false); f.Reason != "" {
 			t.Fatalf("row %d: %+v", i, f)
 		}
 	}
 	found := 0
-	for i := range 400 {
-		s := r.row(time.Minute+time.Duration(i)*time.Millisecond, addr(1), protoTCP, 40000, 443, tcpACK)
+	for i := range 2500 {
+		s := r.row(time.Minute+time.Duration(i)*400*time.Microsecond, addr(1), protoTCP, 40000, 443, tcpACK)
 		if f := tr.Add(s, false); f.Reason == zone.ReasonRate {
 			found++
-			if f.Limit != 150 || f.Count != 151 || s.Seq-f.First != 150 {
+			if s.Seq-f.First != 2000 {
 				t.Fatalf("row %d: %+v", i, f)
 			}
 		}
 	}
-	if found != 250 {
-		t.Errorf("found %d times, want 250", found)
+	if found != 500 {
+		t.Errorf("found %d times, want 500", found)
 	}
 	if f := tr.Add(r.row(time.Second, addr(1), protoTCP, 40000, 443, tcpACK), false); f.Reason != "" {
 		t.Errorf("the clock was set back: %+v", f)
@@ -353,7 +425,7 @@ func TestCheck(t *testing.T) {
 			}
 			s[3].Dst, s[3].DstPort = s[2].Dst, s[2].DstPort
 		})},
-		"1s from the last": {zone.ReasonRate, scan(101, func(s []zone.Snapshot) {})},
+		"1s from the last": {zone.ReasonRate, scan(401, func(s []zone.Snapshot) {})},
 		"device used": {zone.ReasonPorts, scan(16, func(s []zone.Snapshot) {
 			for i := range s {
 				s[i].Time = 0

@@ -6,6 +6,7 @@ import "bellwether/internal/zone"
 type rate struct {
 	ring   []beat
 	oldest int
+	newest zone.Time
 }
 
 type beat struct {
@@ -25,6 +26,10 @@ func newRate(limit int) *rate {
 // within the span.
 func (r *rate) add(s *zone.Snapshot) bool {
 	b := beat{s.Seq, s.Time}
+	if r.newest.Sub(s.Time) > RateSpan { // the clock was set back
+		r.ring, r.oldest = r.ring[:0], 0
+	}
+	r.newest = s.Time
 	switch {
 	case cap(r.ring) == 0:
 		return false
@@ -38,5 +43,5 @@ func (r *rate) add(s *zone.Snapshot) bool {
 }
 
 func (r *rate) finding() Finding {
-	return Finding{Reason: zone.ReasonRate, Count: len(r.ring), Limit: len(r.ring) - 1, First: r.ring[r.oldest].seq}
+	return Finding{Reason: zone.ReasonRate, First: r.ring[r.oldest].seq}
 }

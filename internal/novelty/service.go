@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 
+	"bellwether/internal/packet"
 	"bellwether/internal/zone"
 )
 
@@ -18,6 +19,7 @@ const (
 
 const (
 	tcpSYN = 0x02
+	tcpRST = 0x04
 	tcpACK = 0x10
 )
 
@@ -56,7 +58,15 @@ type flow struct {
 	from    uint16
 }
 
-func flowOf(s *zone.Snapshot) flow { return flow{host(s.Dst), ServiceOf(s), s.SrcPort} }
+// flowOf gives a snapshot's flow. UDP asks one question from each port: the
+// questions to one server are one flow.
+func flowOf(s *zone.Snapshot) flow {
+	f := flow{host(s.Dst), ServiceOf(s), s.SrcPort}
+	if s.Proto == protoUDP {
+		f.from = 0
+	}
+	return f
+}
 
 func (v Service) String() string {
 	switch v.Proto {
@@ -73,10 +83,15 @@ func (v Service) String() string {
 }
 
 // Opens reports a snapshot by which the device itself turns to one host: a SYN
-// without ACK, a UDP datagram to a port that is not above its own, or anything
-// else with a destination that is no group.
+// without ACK, a UDP datagram to a port that is not above its own, an echo
+// request, a broadcast ARP packet, or another protocol. What goes to a group of
+// hosts is none, nor are the answers that others can make a device give by
+// asking it.
 func Opens(s *zone.Snapshot) bool {
-	if !s.Dst.IsValid() || s.Dst.IsMulticast() {
+	if s.Proto == protoARP {
+		return s.Dst.IsValid() && s.DstMAC.IsGroup()
+	}
+	if !s.Dst.IsValid() || s.Dst.IsMulticast() || s.DstMAC.IsGroup() {
 		return false
 	}
 	switch s.Proto {
@@ -84,11 +99,41 @@ func Opens(s *zone.Snapshot) bool {
 		return s.TCPFlags&(tcpSYN|tcpACK) == tcpSYN
 	case protoUDP:
 		return s.SrcPort >= s.DstPort
+	case protoICMP:
+		return s.DstPort>>8 == echoRequest
+	case protoICMPv6:
+		return s.DstPort>>8 == echoRequest6
 	}
 	return true
 }
 
-// answered reports a snapshot that shows that its destination answered.
-func answered(s *zone.Snapshot) bool {
-	return s.Proto == protoTCP && s.TCPFlags&(tcpSYN|tcpACK) == tcpACK
+// Types of ICMP and ICMPv6.
+const (
+	echoRequest  = 8
+	echoRequest6 = 128
+)
+
+// Answer is what a packet to a device says of a host that the device turned to.
+type Answer struct {
+	from    host
+	service Service
+}
+
+// AnswerOf gives the answer that a packet to a device is, if it is one: not a
+// TCP reset, nor an ICMP error.
+func AnswerOf(p *packet.Packet) (Answer, bool) {
+	a := Answer{from: host(p.Src), service: Service{uint16(p.Proto), p.SrcPort}}
+	switch {
+	case !p.Src.IsValid():
+		return a, false
+	case p.Kind == packet.KindARP:
+		a.service = Service{Proto: protoARP}
+	case p.Proto == protoTCP:
+		return a, p.TCPFlags&(tcpSYN|tcpACK) != 0 && p.TCPFlags&tcpRST == 0
+	case p.Proto == protoICMP:
+		return a, p.ICMPType == 0
+	case p.Proto == protoICMPv6:
+		return a, p.ICMPType == 129
+	}
+	return a, true
 }

@@ -85,8 +85,12 @@ func (c *checker) checkCount() (string, error) {
 	if err != nil {
 		return "", failf("verdict.tx", "its reason is %q: %v", c.verdict.Reason, err)
 	}
-	text, _ := novelty.Describe(&c.model.Profile, c.verdict.Reason, c.rows)
-	return fmt.Sprintf("counted again, %d exceed the limit of %d: it %s", n, novelty.Limit(&c.model.Profile, c.verdict.Reason), text), nil
+	said := ""
+	if c.verdict.Reason == zone.ReasonHosts || c.verdict.Reason == zone.ReasonPorts {
+		said = "; that none had been contacted since, and that none answered, is the gateway's word"
+	}
+	return fmt.Sprintf("%s: counted again, %d are more than the limit of %d that follows from the model%s",
+		c.verdict.Reason, n, novelty.Limit(&c.model.Profile, c.verdict.Reason), said), nil
 }
 
 // checkSource checks a verdict that needs no vote.

@@ -3,7 +3,6 @@ package proof
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"bellwether/internal/contract"
 	"bellwether/internal/ledger"
@@ -146,12 +145,12 @@ func (s *Source) entry(ctx context.Context, at ledger.Receipt) (Entry, error) {
 
 // segments collects the alert's rows with their proofs, by segment.
 func (s *Source) segments(ctx context.Context, alert zone.Alert) ([]Segment, error) {
-	var seqs []zone.SeqID
-	for row, err := range s.Store.Rows(ctx, alert.First, alert.Last, alert.Device) {
-		if err != nil {
-			return nil, err
-		}
-		if _, named := slices.BinarySearch(alert.Contacts, row.Seq); named || len(alert.Contacts) == 0 {
+	seqs := alert.Contacts
+	if len(seqs) == 0 {
+		for row, err := range s.Store.Rows(ctx, alert.First, alert.Last, alert.Device) {
+			if err != nil {
+				return nil, err
+			}
 			seqs = append(seqs, row.Seq)
 		}
 	}

@@ -2,7 +2,9 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"iter"
+	"slices"
 
 	"bellwether/internal/zone"
 )
@@ -41,6 +43,38 @@ func (s *Store) Rows(ctx context.Context, from, to zone.SeqID, device zone.MAC) 
 			}
 		}
 	}
+}
+
+// Named gives the rows with the SEQ-IDs, which are in order. It reads each
+// segment that holds one once, and has the errors of Rows.
+func (s *Store) Named(ctx context.Context, seqs []zone.SeqID) iter.Seq2[*zone.Snapshot, error] {
+	return func(yield func(*zone.Snapshot, error) bool) {
+		for len(seqs) > 0 {
+			seg, ok := s.SegmentOf(seqs[0])
+			if !ok {
+				yield(nil, fmt.Errorf("SEQ %d: the store ends with SEQ %d", seqs[0], s.Last()))
+				return
+			}
+			n, _ := slices.BinarySearch(seqs, seg.Last+1)
+			for row, err := range s.Rows(ctx, seqs[0], seqs[n-1], zone.MAC{}) {
+				_, named := slices.BinarySearch(seqs[:n], rowSeq(row))
+				if (named || err != nil) && !yield(row, err) {
+					return
+				}
+				if err != nil {
+					return
+				}
+			}
+			seqs = seqs[n:]
+		}
+	}
+}
+
+func rowSeq(s *zone.Snapshot) zone.SeqID {
+	if s == nil {
+		return 0
+	}
+	return s.Seq
 }
 
 func yieldRows(rows []row, from, to zone.SeqID, device zone.MAC, yield func(*zone.Snapshot, error) bool) bool {
