@@ -28,8 +28,8 @@ type Profile struct {
 	// for the first time, without an answer, within any 10 min after it settled.
 	NewHosts int `cbor:"new_hosts"`
 	NewPorts int `cbor:"new_ports"`
-	// MaxFlows are the most flows opened within any 10 s, MaxBurst within any
-	// second, MaxRate the most packets sent within any second.
+	// MaxFlows are the most flows opened within any 10 s, MaxBurst the most sockets
+	// that sent, MaxRate the most packets sent within any second.
 	MaxFlows int `cbor:"max_flows"`
 	MaxBurst int `cbor:"max_burst"`
 	MaxRate  int `cbor:"max_rate"`

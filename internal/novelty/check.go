@@ -58,6 +58,9 @@ func counted(reason string, s *zone.Snapshot) any {
 	case zone.ReasonPorts:
 		return ServiceOf(s)
 	}
+	if reason == zone.ReasonBurst {
+		return socketOf(s)
+	}
 	return flowOf(s)
 }
 

@@ -71,7 +71,7 @@ func (l *Learner) Add(s *zone.Snapshot) {
 	}
 	if service.flows() {
 		l.mostFlows = max(l.mostFlows, l.flows.most(flowOf(s), s))
-		l.mostBurst = max(l.mostBurst, l.burst.most(flowOf(s), s))
+		l.mostBurst = max(l.mostBurst, l.burst.most(socketOf(s), s))
 	}
 	l.hosts.add(dst, s)
 	l.hostAt = l.hosts.note(l.hostAt, l.rows, s)

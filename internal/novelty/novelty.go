@@ -10,7 +10,8 @@
 //   - ports: services (protocol and destination port) likewise;
 //   - flows: TCP connections opened, or UDP services of hosts sent to, within 10
 //     seconds;
-//   - burst: the same within one second;
+//   - burst: sockets of TCP and UDP that send to one of another host, within one
+//     second;
 //   - rate: packets sent within one second.
 //
 // Each has a limit: a floor, or a multiple of the most that the device did while
@@ -24,8 +25,9 @@
 // minutes (5 while it booted for the first time), nor used a new service more
 // often, nor sent over 3.3 times its earlier most within one second. In their
 // whole time, boots included, they and the devices of a public set of set-ups
-// opened at most 9 flows in one second and 22 in 10 seconds, and sent at most 131
-// packets in one second; a download at 5 Mbit/s is 214 acknowledgements.
+// opened at most 22 flows in 10 seconds, used at most 31 sockets in one second and
+// sent at most 131 packets in one second; a download at 5 Mbit/s is 214
+// acknowledgements a second.
 //
 // Time comes with the snapshots. Memory is bounded for each device. Not safe
 // for concurrent use.
@@ -52,7 +54,7 @@ const (
 	hostFloor, hostFactor   = 7, 2
 	portFloor, portFactor   = 15, 2
 	flowFloor, flowFactor   = 39, 2
-	burstFloor, burstFactor = 19, 2
+	burstFloor, burstFactor = 99, 2
 	rateFloor, rateFactor   = 400, 5
 )
 
@@ -156,7 +158,7 @@ func (t *Tracker) Add(s *zone.Snapshot, malicious bool) Finding {
 		hosts = t.hosts.add(dst, s)
 		ports = service.countable() && t.ports.add(service, s)
 		flows = service.flows() && t.flows.add(flowOf(s), s)
-		burst = service.flows() && t.burst.add(flowOf(s), s)
+		burst = service.flows() && t.burst.add(socketOf(s), s)
 	} else {
 		t.hosts.meet(dst, malicious)
 	}

@@ -248,7 +248,7 @@ func TestPorts(t *testing.T) {
 // Connections from ever new ports to hosts that the device knows, and answers.
 func TestFlows(t *testing.T) {
 	var r rows
-	p := detect.Profile{Known: []netip.Addr{addr(1)}, Ports: []detect.PortUse{{Proto: protoTCP, Port: 80}}, MaxBurst: 12, MaxFlows: 200}
+	p := detect.Profile{Known: []netip.Addr{addr(1)}, Ports: []detect.PortUse{{Proto: protoTCP, Port: 80}}, MaxBurst: 60, MaxFlows: 500}
 	open := func(at time.Duration, port uint16) *zone.Snapshot {
 		return r.row(at, addr(1), protoTCP, port, 80, tcpSYN)
 	}
@@ -258,14 +258,19 @@ func TestFlows(t *testing.T) {
 			t.Fatalf("connection %d: %+v", i+1, f)
 		}
 	}
-	for i := range 60 {
-		at := time.Minute + time.Duration(i)*30*time.Millisecond
+	for i := range 180 {
+		at := time.Minute + time.Duration(i)*5*time.Millisecond
 		f := tr.Add(open(at, uint16(30000+i)), false)
-		if got, want := f.Reason == zone.ReasonBurst, i >= 24; got != want {
+		if got, want := f.Reason == zone.ReasonBurst, i >= 120; got != want {
 			t.Fatalf("fast connection %d: %+v", i+1, f)
 		}
 		if f := tr.Add(r.row(at, addr(1), protoTCP, uint16(30000+i), 80, tcpACK), false); f.Reason != "" {
 			t.Fatalf("its ACK: %+v", f)
+		}
+	}
+	for i := range 100 { // questions to one server, each from a port of its own
+		if f := tr.Add(r.row(30*time.Minute+time.Duration(i)*50*time.Millisecond, addr(1), protoUDP, uint16(50000+i), 53, 0), false); f.Reason != "" {
+			t.Fatalf("question %d: %+v", i+1, f)
 		}
 	}
 	slow := tracker(detect.Profile{Known: []netip.Addr{addr(1)}, Ports: p.Ports})
@@ -419,7 +424,7 @@ func TestCheck(t *testing.T) {
 		"the device knew": {zone.ReasonHosts, scan(8, func(s []zone.Snapshot) { s[3].Dst = addr(500) })},
 		"does not turn":   {zone.ReasonHosts, scan(8, func(s []zone.Snapshot) { s[3].TCPFlags = tcpACK })},
 		"from the last":   {zone.ReasonHosts, scan(12, same)},
-		"or flow is counted": {zone.ReasonBurst, scan(20, func(s []zone.Snapshot) {
+		"or flow is counted": {zone.ReasonBurst, scan(100, func(s []zone.Snapshot) {
 			for i := range s {
 				s[i].Time = 0
 			}

@@ -58,10 +58,13 @@ type flow struct {
 	from    uint16
 }
 
-// flowOf gives a snapshot's flow. UDP asks one question from each port: the
-// questions to one server are one flow.
+// socketOf gives the flow between two sockets.
+func socketOf(s *zone.Snapshot) flow { return flow{host(s.Dst), ServiceOf(s), s.SrcPort} }
+
+// flowOf gives a snapshot's flow. Over UDP many ask each question from a port of
+// its own: all to one service of a host is one flow.
 func flowOf(s *zone.Snapshot) flow {
-	f := flow{host(s.Dst), ServiceOf(s), s.SrcPort}
+	f := socketOf(s)
 	if s.Proto == protoUDP {
 		f.from = 0
 	}

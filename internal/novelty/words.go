@@ -27,14 +27,13 @@ func Describe(p *detect.Profile, reason string, rows []zone.Snapshot) (string, z
 		return fmt.Sprintf("tries %d ports it never used before in %s, with no answer, the last %s at %s; at most %d in 10 min before",
 			n, span, ServiceOf(&rows[n-1]), rows[n-1].Dst, p.NewPorts), f
 	}
-	const opens = "opens %d connections in %s, %s; at most %d in %s before"
 	switch reason {
 	case zone.ReasonFlows:
 		f.Name, f.High = "flows_10s", float64(p.MaxFlows)
-		return fmt.Sprintf(opens, n, span, services(rows), p.MaxFlows, FlowSpan), f
+		return fmt.Sprintf("opens %d connections in %s, %s; at most %d in %s before", n, span, services(rows), p.MaxFlows, FlowSpan), f
 	case zone.ReasonBurst:
-		f.Name, f.High = "flows_1s", float64(p.MaxBurst)
-		return fmt.Sprintf(opens, n, span, services(rows), p.MaxBurst, RateSpan), f
+		f.Name, f.High = "sockets_1s", float64(p.MaxBurst)
+		return fmt.Sprintf("sends from %d sockets in %s, %s; at most %d in %s before", n, span, services(rows), p.MaxBurst, RateSpan), f
 	}
 	f.Name, f.High = "packets_1s", float64(p.MaxRate)
 	return fmt.Sprintf("sends %d packets in %s, the last to %s; at most %d in 1 s before", n, span, rows[n-1].Dst, p.MaxRate), f

@@ -14,7 +14,7 @@ const (
 	ReasonHosts  = "hosts"  // many hosts that the device never turned to before
 	ReasonPorts  = "ports"  // many services that it never used before
 	ReasonFlows  = "flows"  // many more connections opened in 10 seconds than ever before
-	ReasonBurst  = "burst"  // many more of them in one second
+	ReasonBurst  = "burst"  // many more sockets that send in one second
 	ReasonRate   = "rate"   // many more packets in a second than ever before
 	ReasonQuiet  = "quiet"  // back to normal for long enough
 )
