@@ -104,8 +104,8 @@ func (e *evaluating) judgeAttacks(o *outcome, kinds []rehearse.Attack, trials []
 			verdict = "short: " + strings.Join(short, ", ")
 			o.holds = false
 		}
-		t.row(k.Name, fmt.Sprint(c.Trials), fmt.Sprint(c.Found), fmt.Sprint(c.Already), fmt.Sprint(c.Missed), fmt.Sprintf("%.2f", c.Seconds),
-			fmt.Sprintf("%.0f", c.Packets), share(c.WindowTPR, c.Windowed), share(c.VoteTPR, c.Windowed), verdict, missedBy(own))
+		t.row(k.Name, fmt.Sprint(c.Trials), fmt.Sprint(c.Found), fmt.Sprint(c.Already), fmt.Sprint(c.Missed), median("%.2f", c.Seconds, c),
+			median("%.0f", c.Packets, c), share(c.WindowTPR, c.Windowed), share(c.VoteTPR, c.Windowed), verdict, missedBy(own))
 	}
 	o.say("all devices:\n%s", t)
 	c := rehearse.Counted(loud)
@@ -135,6 +135,14 @@ func shortOf(k rehearse.Attack, c rehearse.Count, own []rehearse.Trial) (short [
 	bad(c.Packets > mostPackets, "packets")
 	bad(c.WindowTPR < leastWindows, "windows")
 	return short, true
+}
+
+// median writes a median, if there is one.
+func median(format string, v float64, c rehearse.Count) string {
+	if c.Found == 0 {
+		return "–"
+	}
+	return fmt.Sprintf(format, v)
 }
 
 // share writes a share in percent, if anything was counted.
