@@ -36,7 +36,8 @@ func Peek(path string) (first zone.Time, err error) {
 // So do pipes and devices, which are not read here.
 //
 // A directory stands for the regular files in it and below, without hidden
-// ones. A pattern that gives no file is an error that names it.
+// ones and those whose names say that they are notes beside the captures (.txt,
+// .csv, .md and the like). A pattern that gives no file is an error that names it.
 func Expand(patterns []string) ([]string, error) {
 	var paths []string
 	for _, pattern := range patterns {
@@ -90,12 +91,21 @@ func filesOf(name string) (paths []string, err error) {
 			if d.IsDir() {
 				return filepath.SkipDir
 			}
-		case isRegular(path, d):
+		case isRegular(path, d) && !isNote(path):
 			paths = append(paths, path)
 		}
 		return nil
 	})
 	return paths, err
+}
+
+// isNote reports a file whose name ends like that of a text.
+func isNote(path string) bool {
+	switch strings.ToLower(filepath.Ext(path)) {
+	case ".txt", ".md", ".csv", ".json", ".jsonl", ".yaml", ".yml", ".html", ".pdf":
+		return true
+	}
+	return false
 }
 
 // isRegular reports a regular file, or a link to one.

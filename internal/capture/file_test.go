@@ -225,6 +225,7 @@ func TestExpand(t *testing.T) {
 		"day/same.cap":     at(t, 200),
 		"day/broken.cap":   at(t, 1)[:30],
 		"day/.hidden":      at(t, 1),
+		"day/MAC.TXT":      at(t, 1),
 		"day/.git/x":       at(t, 1),
 		"empty.pcap":       nil,
 		"odd[1].pcap":      at(t, 150),
