@@ -143,11 +143,17 @@ func (t *Signed) step(d *DeviceState) error {
 func (d *DeviceState) enter(state zone.State, at zone.Time) { d.State, d.Since = state, at }
 
 func (d *DeviceState) accept(b *ModelAccepted, at zone.Time) error {
-	if d.State != zone.StateLearning {
-		return reject(CodeTransition, "a model for a device that is %s, not learning", d.State)
+	switch {
+	case d.State == zone.StateLearning:
+		d.enter(zone.StateWatching, at)
+	case d.State != zone.StateWatching:
+		return reject(CodeTransition, "a model for a device that is %s, not learning or watching", d.State)
+	case b.Digest == d.Model:
+		return reject(CodeTransition, "model %s is the device's already", b.Digest.Short())
+	case b.Last > d.LastSeq:
+		return reject(CodeTransition, "a model that learned up to row %d: recorded up to %d", b.Last, d.LastSeq)
 	}
 	d.Model, d.Threshold = b.Digest, b.Threshold
-	d.enter(zone.StateWatching, at)
 	return nil
 }
 

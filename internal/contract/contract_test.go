@@ -123,6 +123,30 @@ func TestLife(t *testing.T) {
 	}
 }
 
+// A watched device may be given another model, and its former one again: it is
+// watched since it was, by that model's verdicts alone.
+func TestModelWhileWatching(t *testing.T) {
+	s := Memory{}
+	mustApply(t, s, life()[:6]...)
+	before, _, err := ReadDevice(s, lamp)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := with(model(), func(b *ModelAccepted) { b.Digest, b.Last, b.Threshold = digest(7), 1000, 0.5 })
+	mustApply(t, s, about(6, other))
+	d, _, err := ReadDevice(s, lamp)
+	want := before
+	want.N, want.Newest, want.Model, want.Threshold = 6, d.Newest, digest(7), 0.5
+	if err != nil || d != want {
+		t.Errorf("got  %+v, %v\nwant %+v", d, err, want)
+	}
+	checkReject(t, s, sign(t, about(7, turned())), CodeTransition)
+	mustApply(t, s, about(7, model()), about(8, turned()))
+	if d, _, err = ReadDevice(s, lamp); err != nil || d.Model != digest(1) || d.State != zone.StateMalicious {
+		t.Errorf("after the former model's verdict: %+v, %v", d, err)
+	}
+}
+
 func TestSilenceZone(t *testing.T) {
 	s := Memory{}
 	mustApply(t, s, genesis())

@@ -114,8 +114,8 @@ type DeviceRenamed struct {
 	Name string `cbor:"1,keyasint"` // at most 128 bytes, printable
 }
 
-// ModelAccepted ends learning: from now on the device is watched with this
-// model.
+// ModelAccepted ends learning, or takes the place of the model of a device that
+// is watched: from now on it is watched with this model.
 type ModelAccepted struct {
 	Digest    zone.Hash     `cbor:"1,keyasint"` // of the model's bytes
 	Features  zone.Hash     `cbor:"2,keyasint"` // of the definition of its inputs

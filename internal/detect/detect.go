@@ -97,6 +97,8 @@ type Fit struct {
 	StopMSE float64 `cbor:"stop_mse"`
 	MeanMSE float64 `cbor:"mean_mse"`
 	MaxMSE  float64 `cbor:"max_mse"`
+	// P99MSE is the 99 % quantile of those scores. 0 where it was not measured.
+	P99MSE float64 `cbor:"p99_mse,omitempty"`
 	// Tail is what calibration rows reach together, in a vote of MinWindow rows.
 	Tail Tail `cbor:"tail"`
 }

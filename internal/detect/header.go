@@ -111,7 +111,7 @@ func (f *Fit) validate() error {
 	if t.Observed < 0 || t.Blocks < 1 || t.Peaks < 0 || t.Peaks > t.Blocks || t.Peaks > 0 && (t.Level <= 0 || t.Shape <= 0) {
 		return fmt.Errorf("the tail of its scores is %+v", t)
 	}
-	for _, v := range []float64{f.StopMSE, f.MeanMSE, f.MaxMSE, t.Level, t.Shape, t.Top} {
+	for _, v := range []float64{f.StopMSE, f.MeanMSE, f.MaxMSE, f.P99MSE, t.Level, t.Shape, t.Top} {
 		if !finite(v) || v < 0 {
 			return fmt.Errorf("a mean squared error is %v", v)
 		}

@@ -145,7 +145,8 @@ func (m *Model) calibrate(rows []row, times []zone.Time) {
 	scores := make([]float64, len(rows))
 	m.Score(rows, scores)
 	m.Fit.MeanMSE, _ = moments(scores)
-	m.Fit.MaxMSE = slices.Max(scores)
+	sorted := slices.Sorted(slices.Values(scores))
+	m.Fit.MaxMSE, m.Fit.P99MSE = sorted[len(sorted)-1], quantile(sorted, 0.99)
 	m.Threshold = threshold(o.Rule, o.Alpha, scores)
 	if o.Rule == Balanced {
 		together := max(m.Threshold, majority(o.MinWindow, o.Span, times, scores))

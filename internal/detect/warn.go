@@ -24,8 +24,7 @@ const fewRows = 1000
 func (m *Model) warn(scores []float64, times []zone.Time, quiet bool) {
 	add := func(format string, args ...any) { m.Warnings = append(m.Warnings, fmt.Sprintf(format, args...)) }
 	o, n := m.Fit.Options, len(scores)
-	sorted := slices.Sorted(slices.Values(scores))
-	if top := quantile(sorted, 0.99); m.Fit.MaxMSE > burstRatio*top {
+	if top := m.Fit.P99MSE; m.Fit.MaxMSE > burstRatio*top {
 		at := times[slices.Index(scores, m.Fit.MaxMSE)]
 		add("the largest score while calibrating, %.3g at %v, is far above the 99th percentile, %.3g: "+
 			"one burst may have set the threshold and hide others; learn again if the device was restarted then",

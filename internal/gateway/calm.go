@@ -59,13 +59,9 @@ func (s *State) Calm() ([]Calm, error) {
 }
 
 func (s *State) calm(c *Calm, digest zone.Hash) error {
-	file, err := s.modelFile(digest)
+	m, err := s.model(digest)
 	if err != nil {
 		return err
-	}
-	m, err := detect.UnmarshalModel(file)
-	if err != nil {
-		return fmt.Errorf("model %s: %w", digest.Short(), err)
 	}
 	for _, a := range s.Alerts.Digests() {
 		alert, err := s.Alerts.ByDigest(a)

@@ -144,7 +144,11 @@ func (s *State) Decide(ctx context.Context, mac zone.MAC, d Decision) (zone.HID,
 	if err != nil {
 		return zone.HID{}, err
 	}
-	tx := contract.Tx{Zone: s.Zone.ID, Time: d.Now, Device: mac, N: n + 1, Body: d.body()}
+	return s.submit(ctx, contract.Tx{Zone: s.Zone.ID, Time: d.Now, Device: mac, N: n + 1, Body: d.body()})
+}
+
+// submit signs a transaction and makes it durable on the ledger.
+func (s *State) submit(ctx context.Context, tx contract.Tx) (zone.HID, error) {
 	raw, err := tx.Sign(s.Key)
 	if err != nil {
 		return zone.HID{}, err

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"sync"
 
-	"bellwether/internal/contract"
 	"bellwether/internal/detect"
 	"bellwether/internal/durable"
 	"bellwether/internal/feature"
@@ -270,11 +269,7 @@ func (m *Monitor) accept(ctx context.Context, r trained) error {
 	if err := durable.WriteFile(m.modelPath(digest), file, 0o640); err != nil {
 		return fmt.Errorf("model of %s: %w", r.mac, err)
 	}
-	from := model.Origin
-	body := &contract.ModelAccepted{Digest: digest, Features: from.Definition, First: from.First, Last: from.Last,
-		Rows: uint64(r.seen), From: from.From, To: from.To, Threshold: model.Threshold, Rule: string(model.Fit.Options.Rule),
-		Window: uint32(model.Window), Span: model.Span}
-	if err := m.record.submit(ctx, d, max(m.newest, from.To), body); err != nil {
+	if err := m.record.submit(ctx, d, max(m.newest, model.Origin.To), acceptance(r)); err != nil {
 		return err
 	}
 	m.install(d, model, digest)

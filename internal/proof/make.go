@@ -94,7 +94,7 @@ func (p *places) note(tx *contract.Tx, alert *zone.Alert, digest zone.Hash, at l
 	case *contract.SegmentRecorded:
 		return
 	case *contract.ModelAccepted:
-		if body.Digest == alert.Model {
+		if body.Digest == alert.Model && p.verdict == nil { // later, it may have been rolled back to
 			p.model = &at
 		}
 	case *contract.VerdictChanged:

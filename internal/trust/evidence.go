@@ -50,7 +50,9 @@ func (e *evidence) apply(tx *contract.Tx) {
 	case *contract.DeviceRenamed:
 		e.name = body.Name
 	case *contract.ModelAccepted:
-		e.enter(zone.StateWatching, tx.Time)
+		if e.state != zone.StateWatching { // else only the model is another
+			e.enter(zone.StateWatching, tx.Time)
+		}
 	case *contract.SegmentRecorded:
 		e.segment(body)
 	case *contract.VerdictChanged:

@@ -1,0 +1,60 @@
+package detect
+
+import (
+	"cmp"
+	"slices"
+
+	"bellwether/internal/zone"
+)
+
+// movedShare is the share of rows outside a feature's usual range from which on
+// the feature counts as moved: ten times what lay there while learning.
+const movedShare = 0.1
+
+// Drift says how unlike what a model was calibrated on the rows are that it lets
+// pass.
+type Drift struct {
+	Rows int
+	// High is the share of the rows whose score is above the 99 % quantile of
+	// the calibration scores: about 0.01 of a device that does what it did.
+	High float64
+	// Moved are the features of which more than a tenth of the rows lies outside
+	// their usual range, most first.
+	Moved []Moved
+}
+
+// Moved is a feature that left its usual range.
+type Moved struct {
+	Index int     // of the feature, in the order of the N-BaIoT header
+	Share float64 // of the rows that lie outside
+}
+
+// Drift measures it on rows in any order; none of them are no drift. A model whose
+// quantile was not measured gives a High of 0.
+func (m *Model) Drift(rows [][zone.Features]float32) Drift {
+	d := Drift{Rows: len(rows)}
+	if len(rows) == 0 {
+		return d
+	}
+	scores := make([]float64, len(rows))
+	m.Score(rows, scores)
+	for _, s := range scores {
+		if m.Fit.P99MSE > 0 && s > m.Fit.P99MSE {
+			d.High++
+		}
+	}
+	d.High /= float64(len(rows))
+	for c, usual := range m.Usual {
+		outside := 0
+		for i := range rows {
+			if v := rows[i][c]; v < usual.Low || v > usual.High {
+				outside++
+			}
+		}
+		if share := float64(outside) / float64(len(rows)); share > movedShare {
+			d.Moved = append(d.Moved, Moved{Index: c, Share: share})
+		}
+	}
+	slices.SortStableFunc(d.Moved, func(a, b Moved) int { return cmp.Compare(b.Share, a.Share) })
+	return d
+}

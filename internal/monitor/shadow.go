@@ -1,0 +1,156 @@
+package monitor
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"bellwether/internal/contract"
+	"bellwether/internal/detect"
+	"bellwether/internal/novelty"
+	"bellwether/internal/store"
+	"bellwether/internal/zone"
+)
+
+// How far a model may follow its device from its anchor, the first model since
+// the device joined or was sent back to learning. Both hold for all later models
+// together, so that many small steps come no further than one.
+const (
+	maxScoreShift = 2 // times the anchor's threshold: no snapshot that the model follows scores higher under the anchor
+	maxLimitShift = 2 // times the anchor's: no plain limit may be higher
+)
+
+// Shadow is a model that was learned from what the device's anchor was learned
+// from and from what passed the gates since.
+type Shadow struct {
+	Model    *detect.Model
+	Accepted *contract.ModelAccepted // what the ledger is to say of it
+	Gates    Gates
+	Anchor   Candidate
+	Present  Candidate
+	Shadow   Candidate
+}
+
+// Candidate is one of the models that are compared, and what it says of the
+// snapshots that passed the gates.
+type Candidate struct {
+	Digest    zone.Hash `json:"digest"`
+	Rows      uint64    `json:"rows"` // that it was learned from
+	Threshold float64   `json:"threshold"`
+	Above     float64   `json:"above"`   // share of the passed ones with a score above the threshold
+	Highest   float64   `json:"highest"` // of their scores
+}
+
+// BoundError says that a model may not follow its device so far.
+type BoundError struct{ Why string }
+
+func (e *BoundError) Error() string {
+	return e.Why + "; it may not follow the device so far from its first model"
+}
+
+// TrainShadow learns it from the snapshots up to to. Models are those of the
+// history that are compared: its anchor and the one in force. Too few snapshots
+// that passed are a [*detect.TooFewError]. Whether it may take over is for
+// [Shadow.Check] to say. The same snapshots give the same model.
+func TrainShadow(ctx context.Context, rows *store.Store, h *History, anchor, present *detect.Model, to zone.SeqID) (*Shadow, error) {
+	l := &learner{stride: 1, profile: newProfiler()}
+	byAnchor, byPresent := newGauge(anchor), newGauge(present)
+	v := &sieve{history: h}
+	err := v.each(ctx, rows, to, l.add, func(s *zone.Snapshot) {
+		l.add(s)
+		byAnchor.add(s)
+		byPresent.add(s)
+	})
+	s := &Shadow{Gates: v.gates}
+	if err != nil {
+		return s, err
+	}
+	if need := present.Fit.Options.MinRows; v.gates.Passed < uint64(need) {
+		return s, &detect.TooFewError{Have: int(v.gates.Passed), Need: need}
+	}
+	t := l.train(ctx, h.Device, present.Fit.Options, nil)
+	if t.err != nil {
+		return s, t.err
+	}
+	s.Model, s.Accepted = t.model, acceptance(t)
+	byShadow := newGauge(t.model)
+	again := &sieve{history: h}
+	if err := again.each(ctx, rows, to, func(*zone.Snapshot) {}, byShadow.add); err != nil {
+		return s, err
+	}
+	s.Anchor, s.Present = byAnchor.candidate(h.Models[0].Rows), byPresent.candidate(h.Models[len(h.Models)-1].Rows)
+	s.Shadow = byShadow.candidate(s.Accepted.Rows)
+	return s, nil
+}
+
+// acceptance is what the ledger says of a learned model.
+func acceptance(t trained) *contract.ModelAccepted {
+	m, from := t.model, t.model.Origin
+	return &contract.ModelAccepted{Digest: m.Digest(), Features: from.Definition, First: from.First, Last: from.Last,
+		Rows: uint64(t.seen), From: from.From, To: from.To, Threshold: m.Threshold, Rule: string(m.Fit.Options.Rule),
+		Window: uint32(m.Window), Span: m.Span}
+}
+
+// Check holds a shadow against its bounds; the error is a [*BoundError].
+func (s *Shadow) Check(anchor *detect.Model) error {
+	if most := maxScoreShift * anchor.Threshold; !(s.Anchor.Highest <= most) {
+		return &BoundError{fmt.Sprintf("under the first model a snapshot that passed scores %.4g, more than %d times its threshold of %.4g",
+			s.Anchor.Highest, maxScoreShift, anchor.Threshold)}
+	}
+	for _, reason := range []string{zone.ReasonHosts, zone.ReasonPorts, zone.ReasonFlows, zone.ReasonBurst, zone.ReasonRate} {
+		was, is := novelty.Limit(&anchor.Profile, reason), novelty.Limit(&s.Model.Profile, reason)
+		switch {
+		case was > 0 && is == 0:
+			return &BoundError{fmt.Sprintf("it would no longer judge the device by its %s, which the first model limits to %d", reason, was)}
+		case was > 0 && is > maxLimitShift*was:
+			return &BoundError{fmt.Sprintf("its limit of %s would be %d, more than %d times the first model's %d", reason, is, maxLimitShift, was)}
+		}
+	}
+	return nil
+}
+
+// gauge says how a model scores snapshots, as they come.
+type gauge struct {
+	model   *detect.Model
+	scorer  *detect.Scorer
+	rows    [][zone.Features]float32
+	scores  []float64
+	seen    uint64
+	above   uint64
+	highest float64
+}
+
+const gaugeRows = 256
+
+func newGauge(m *detect.Model) *gauge {
+	return &gauge{model: m, scorer: m.NewScorer(), rows: make([][zone.Features]float32, 0, gaugeRows), scores: make([]float64, gaugeRows)}
+}
+
+func (g *gauge) add(s *zone.Snapshot) {
+	g.rows = append(g.rows, s.Features)
+	if len(g.rows) == gaugeRows {
+		g.flush()
+	}
+}
+
+func (g *gauge) flush() {
+	scores := g.scores[:len(g.rows)]
+	g.scorer.Score(g.rows, scores)
+	for _, v := range scores {
+		g.highest = math.Max(g.highest, v)
+		if v > g.model.Threshold {
+			g.above++
+		}
+	}
+	g.seen += uint64(len(g.rows))
+	g.rows = g.rows[:0]
+}
+
+func (g *gauge) candidate(learned uint64) Candidate {
+	g.flush()
+	c := Candidate{Digest: g.model.Digest(), Rows: learned, Threshold: g.model.Threshold, Highest: g.highest}
+	if g.seen > 0 {
+		c.Above = float64(g.above) / float64(g.seen)
+	}
+	return c
+}
