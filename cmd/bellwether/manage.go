@@ -59,7 +59,7 @@ func deviceCommand() *cobra.Command {
 		actionCommand("relearn MAC", "Let a device learn its behaviour anew", "relearn"),
 		actionCommand("silence MAC|all", "Send no alerts that a device, or any, raises from now on for some time", "silence"),
 		actionCommand("unsilence MAC|all", "Take a silence back", "unsilence"),
-		renameCommand(), deviceListCommand())
+		renameCommand(), deviceListCommand(), adaptCommand(), rollbackCommand())
 }
 
 func actionCommand(use, short, action string) *cobra.Command {

@@ -58,3 +58,21 @@ func (m *Model) Drift(rows [][zone.Features]float32) Drift {
 	slices.SortStableFunc(d.Moved, func(a, b Moved) int { return cmp.Compare(b.Share, a.Share) })
 	return d
 }
+
+// Together is the score that rows reach together: the least threshold at which no
+// vote of the smallest window is carried. Times and scores are in the order of
+// arrival.
+func (m *Model) Together(times []zone.Time, scores []float64) float64 {
+	return majority(m.Fit.Options.MinWindow, m.Fit.Options.Span, times, scores)
+}
+
+// UsualTogether is what the calibration rows reached together, at least the 99 %
+// quantile of their scores: one of them alone, however high, does not count. It is
+// never above the threshold, and is the threshold where neither was measured.
+func (m *Model) UsualTogether() float64 {
+	usual := max(m.Fit.Tail.Top, m.Fit.P99MSE)
+	if usual == 0 {
+		return m.Threshold
+	}
+	return min(usual, m.Threshold)
+}

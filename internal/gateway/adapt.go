@@ -45,6 +45,9 @@ func (s *State) Adapt(ctx context.Context, mac zone.MAC, try bool) (*Adaptation,
 	if err == nil {
 		err = shadow.Check(anchor)
 	}
+	if err == nil && shadow.Accepted.Digest == device.Model {
+		err = fmt.Errorf("nothing newer of %s has passed the gates: the shadow is the model in force", mac)
+	}
 	if err != nil || try {
 		return out, err
 	}

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -33,6 +34,8 @@ type Calm struct {
 	// is no more than Wish. In seconds.
 	Seen   float64 `json:"seen_seconds"`
 	Needed float64 `json:"needed_seconds"`
+	// Drift is nil for a device that has sent too little since it was learned.
+	Drift *Drift `json:"drift,omitempty"`
 }
 
 // pause is the longest pause between two snapshots that counts as time in which a
@@ -40,35 +43,41 @@ type Calm struct {
 const pause = 10 * time.Minute
 
 // Calm tells of each device, by MAC address.
-func (s *State) Calm() ([]Calm, error) {
+func (s *State) Calm(ctx context.Context) ([]Calm, error) {
 	devices, err := contract.Devices(s.Ledger.State())
 	if err != nil {
 		return nil, err
 	}
 	var out []Calm
+	models := map[zone.MAC]*detect.Model{}
 	for _, d := range devices {
 		c := Calm{MAC: d.MAC, Name: d.Name, State: d.State, Snapshots: d.Rows}
 		if d.Model != (zone.Hash{}) {
-			if err := s.calm(&c, d.Model); err != nil {
+			if models[d.MAC], err = s.model(d.Model); err == nil {
+				err = s.calm(&c, models[d.MAC])
+			}
+			if err != nil {
 				return nil, fmt.Errorf("%s (%s): %w", d.Name, d.MAC, err)
 			}
 		}
 		out = append(out, c)
 	}
-	return out, nil
+	drift, err := s.drift(ctx, models)
+	for i := range out {
+		if d, ok := drift[out[i].MAC]; ok {
+			out[i].Drift = &d
+		}
+	}
+	return out, err
 }
 
-func (s *State) calm(c *Calm, digest zone.Hash) error {
-	m, err := s.model(digest)
-	if err != nil {
-		return err
-	}
+func (s *State) calm(c *Calm, m *detect.Model) error {
 	for _, a := range s.Alerts.Digests() {
 		alert, err := s.Alerts.ByDigest(a)
 		if err != nil {
 			return err
 		}
-		if alert.Model == digest {
+		if alert.Model == m.Digest() {
 			c.Alarms++
 		}
 	}

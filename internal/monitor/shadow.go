@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 
 	"bellwether/internal/contract"
 	"bellwether/internal/detect"
@@ -16,7 +17,8 @@ import (
 // the device joined or was sent back to learning. Both hold for all later models
 // together, so that many small steps come no further than one.
 const (
-	maxScoreShift = 2 // times the anchor's threshold: no snapshot that the model follows scores higher under the anchor
+	maxScoreShift = 2 // times the anchor's threshold: no snapshot that the model follows scores higher under the anchor;
+	// times what its calibration snapshots reached together: nor do those of a vote
 	maxLimitShift = 2 // times the anchor's: no plain limit may be higher
 )
 
@@ -39,6 +41,10 @@ type Candidate struct {
 	Threshold float64   `json:"threshold"`
 	Above     float64   `json:"above"`   // share of the passed ones with a score above the threshold
 	Highest   float64   `json:"highest"` // of their scores
+	// Together is the most that they score in a majority of a vote, Usual what
+	// the model's calibration snapshots did.
+	Together float64 `json:"together"`
+	Usual    float64 `json:"usual_together"`
 }
 
 // BoundError says that a model may not follow its device so far.
@@ -97,6 +103,10 @@ func (s *Shadow) Check(anchor *detect.Model) error {
 		return &BoundError{fmt.Sprintf("under the first model a snapshot that passed scores %.4g, more than %d times its threshold of %.4g",
 			s.Anchor.Highest, maxScoreShift, anchor.Threshold)}
 	}
+	if most := maxScoreShift * s.Anchor.Usual; !(s.Anchor.Together <= most) {
+		return &BoundError{fmt.Sprintf("under the first model most snapshots of a minute that passed score %.4g, more than %d times the %.4g that was usual",
+			s.Anchor.Together, maxScoreShift, s.Anchor.Usual)}
+	}
 	for _, reason := range []string{zone.ReasonHosts, zone.ReasonPorts, zone.ReasonFlows, zone.ReasonBurst, zone.ReasonRate} {
 		was, is := novelty.Limit(&anchor.Profile, reason), novelty.Limit(&s.Model.Profile, reason)
 		switch {
@@ -111,44 +121,52 @@ func (s *Shadow) Check(anchor *detect.Model) error {
 
 // gauge says how a model scores snapshots, as they come.
 type gauge struct {
-	model   *detect.Model
-	scorer  *detect.Scorer
-	rows    [][zone.Features]float32
-	scores  []float64
-	seen    uint64
-	above   uint64
-	highest float64
+	model    *detect.Model
+	scorer   *detect.Scorer
+	rows     [][zone.Features]float32
+	times    []zone.Time
+	scores   []float64
+	seen     uint64
+	above    uint64
+	highest  float64
+	together float64
 }
 
-const gaugeRows = 256
+// gaugeRows are scored together.
+const gaugeRows = 1024
 
 func newGauge(m *detect.Model) *gauge {
-	return &gauge{model: m, scorer: m.NewScorer(), rows: make([][zone.Features]float32, 0, gaugeRows), scores: make([]float64, gaugeRows)}
+	return &gauge{model: m, scorer: m.NewScorer(), rows: make([][zone.Features]float32, 0, gaugeRows)}
 }
 
 func (g *gauge) add(s *zone.Snapshot) {
-	g.rows = append(g.rows, s.Features)
+	g.rows, g.times = append(g.rows, s.Features), append(g.times, s.Time)
 	if len(g.rows) == gaugeRows {
 		g.flush()
 	}
 }
 
+// flush counts the scores of the rows. Those before them that may vote with later
+// ones are kept.
 func (g *gauge) flush() {
-	scores := g.scores[:len(g.rows)]
-	g.scorer.Score(g.rows, scores)
-	for _, v := range scores {
+	before := len(g.times) - len(g.rows)
+	g.scores = append(g.scores[:before], make([]float64, len(g.rows))...)
+	g.scorer.Score(g.rows, g.scores[before:])
+	for _, v := range g.scores[before:] {
 		g.highest = math.Max(g.highest, v)
 		if v > g.model.Threshold {
 			g.above++
 		}
 	}
+	g.together = math.Max(g.together, g.model.Together(g.times, g.scores))
 	g.seen += uint64(len(g.rows))
-	g.rows = g.rows[:0]
+	old := max(0, len(g.times)-g.model.Fit.Options.MinWindow)
+	g.rows, g.times, g.scores = g.rows[:0], slices.Delete(g.times, 0, old), slices.Delete(g.scores, 0, old)
 }
 
 func (g *gauge) candidate(learned uint64) Candidate {
 	g.flush()
-	c := Candidate{Digest: g.model.Digest(), Rows: learned, Threshold: g.model.Threshold, Highest: g.highest}
+	c := Candidate{Digest: g.model.Digest(), Rows: learned, Threshold: g.model.Threshold, Highest: g.highest, Together: g.together, Usual: g.model.UsualTogether()}
 	if g.seen > 0 {
 		c.Above = float64(g.above) / float64(g.seen)
 	}
