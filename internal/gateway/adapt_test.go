@@ -65,7 +65,7 @@ func TestModelFollowsAndGoesBack(t *testing.T) {
 	p := newPatient(t, simulate.MiraiUDPPlain, c)
 	first := p.inForce()
 	p.live(0)
-	alerts := p.live(1500).Alerts
+	alerts := p.live(200).Alerts
 	if len(alerts) != 1 {
 		t.Fatalf("the flood gave %d alerts, want 1", len(alerts))
 	}
@@ -86,7 +86,7 @@ func TestModelFollowsAndGoesBack(t *testing.T) {
 	}
 	verifies(t, p.dir)
 	p.proves(alerts[0].ID)
-	later := p.live(1500).Alerts // judged by the second model
+	later := p.live(200).Alerts // judged by the second model
 	p.live(0)
 	p.proves(later[0].ID)
 

@@ -72,7 +72,7 @@ func TrainShadow(ctx context.Context, rows *store.Store, h *History, anchor, pre
 		return s, err
 	}
 	if need := present.Fit.Options.MinRows; v.gates.Passed < uint64(need) {
-		return s, &detect.TooFewError{Have: int(v.gates.Passed), Need: need}
+		return s, fmt.Errorf("newer snapshots of %s that passed the gates: %w", h.Device, &detect.TooFewError{Have: int(v.gates.Passed), Need: need})
 	}
 	t := l.train(ctx, h.Device, present.Fit.Options, nil)
 	if t.err != nil {
