@@ -83,9 +83,9 @@ func TestGates(t *testing.T) {
 
 // Each bound holds on its own, and what is just within them passes.
 func TestBounds(t *testing.T) {
-	anchor := &detect.Model{Threshold: 1, Profile: detect.Profile{NewHosts: 5, MaxFlows: 30, MaxRate: 50}} // limits 10, 60, 250
+	anchor := &detect.Model{Threshold: 1, Profile: detect.Profile{NewHosts: 50, NewPorts: 60, MaxFlows: 70, MaxBurst: 200, MaxRate: 500}}
 	within := func() *Shadow {
-		return &Shadow{Anchor: Candidate{Highest: 2, Together: 1, Usual: 0.5}, Model: &detect.Model{Profile: detect.Profile{NewHosts: 10, NewPorts: 15, MaxFlows: 60, MaxBurst: 19, MaxRate: 100}}}
+		return &Shadow{Anchor: Candidate{Highest: 2, Together: 1, Usual: 0.5}, Model: &detect.Model{Profile: detect.Profile{NewHosts: 100, NewPorts: 120, MaxFlows: 140, MaxBurst: 400, MaxRate: 1000}}}
 	}
 	if err := within().Check(anchor); err != nil {
 		t.Errorf("within all bounds: %v", err)
@@ -93,11 +93,11 @@ func TestBounds(t *testing.T) {
 	for name, beyond := range map[string]func(*Shadow){
 		"score":    func(s *Shadow) { s.Anchor.Highest = 2.01 },
 		"together": func(s *Shadow) { s.Anchor.Together = 1.01 },
-		"hosts":    func(s *Shadow) { s.Model.Profile.NewHosts = 11 },
-		"ports":    func(s *Shadow) { s.Model.Profile.NewPorts = 16 },
-		"flows":    func(s *Shadow) { s.Model.Profile.MaxFlows = 61 },
-		"burst":    func(s *Shadow) { s.Model.Profile.MaxBurst = 20 },
-		"rate":     func(s *Shadow) { s.Model.Profile.MaxRate = 101 },
+		"hosts":    func(s *Shadow) { s.Model.Profile.NewHosts = 101 },
+		"ports":    func(s *Shadow) { s.Model.Profile.NewPorts = 121 },
+		"flows":    func(s *Shadow) { s.Model.Profile.MaxFlows = 141 },
+		"burst":    func(s *Shadow) { s.Model.Profile.MaxBurst = 401 },
+		"rate":     func(s *Shadow) { s.Model.Profile.MaxRate = 1001 },
 		"unjudged": func(s *Shadow) { s.Model.Profile.Ports = make([]detect.PortUse, detect.MaxPorts) },
 	} {
 		s := within()
