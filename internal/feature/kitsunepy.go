@@ -13,7 +13,9 @@ const KitsuneCount = 2*lenSingle + 2*lenPair
 // published since August 2020, fed by tshark), quirks included: text keys
 // joined without a separator, links between all peers of a stream, of which
 // every packet updates each, residuals that never decay, and correlations
-// beyond 1. It is there to be compared with results that others published.
+// beyond 1. It squares means, values and variances, and decays, as the C
+// library's pow does, which is now and then the float64 beside the nearest. It is
+// there to be compared with results that others published.
 //
 // It forgets nothing, and a packet costs time in proportion to the peers of its
 // sender: never let it see traffic that somebody else chooses. It is not safe

@@ -47,15 +47,22 @@ func (m kitsuneStreams) exchange(from, to string, t, v float64) (*kitsuneStream,
 // insert adds a value and updates every link of the stream.
 func (s *kitsuneStream) insert(t, v float64) {
 	s.decay(t)
+	square := libmSquare(v)
 	for i := range s.w {
 		s.w[i]++
 		s.s1[i] += v
-		s.s2[i] += float64(v * v)
-		s.mean[i], s.variance[i] = moments(s.w[i], s.s1[i], s.s2[i])
+		s.s2[i] += square
+		s.mean[i], s.variance[i] = kitsuneMoments(s.w[i], s.s1[i], s.s2[i])
 	}
 	for _, l := range s.links {
 		l.update(s, t, v)
 	}
+}
+
+// kitsuneMoments gives the mean and the variance as the program computes them.
+func kitsuneMoments(w, s1, s2 float64) (mean, variance float64) {
+	mean = s1 / w
+	return mean, math.Abs(s2/w - libmSquare(mean))
 }
 
 func (s *kitsuneStream) decay(t float64) {
@@ -65,7 +72,7 @@ func (s *kitsuneStream) decay(t float64) {
 	}
 	s.last = t
 	for i, rate := range kitsuneRates() {
-		f := exp2Neg(rate * dt)
+		f := libmPow(2, -rate*dt)
 		s.w[i] = float64(s.w[i] * f)
 		s.s1[i] = float64(s.s1[i] * f)
 		s.s2[i] = float64(s.s2[i] * f)
@@ -135,7 +142,7 @@ func (l *kitsuneLink) decay(t float64) {
 	}
 	l.last = t
 	for i, rate := range kitsuneRates() {
-		f := exp2Neg(rate * dt)
+		f := libmPow(2, -rate*dt)
 		l.w[i] = float64(l.w[i] * f)
 		l.c[i] = float64(l.c[i] * f)
 	}
@@ -148,10 +155,13 @@ func writeKitsunePair(s *kitsuneStream, l *kitsuneLink, out []float64) []float64
 	for i := range s.w {
 		o := out[7*i : 7*i+7]
 		o[0], o[1], o[2] = s.w[i], s.mean[i], s.variance[i]
-		o[3] = length(a.variance[i], b.variance[i])
-		o[4] = length(a.mean[i], b.mean[i])
+		o[3] = kitsuneLength(a.variance[i], b.variance[i])
+		o[4] = kitsuneLength(a.mean[i], b.mean[i])
 		o[5] = l.c[i] / l.w[i]
 		o[6] = correlation(o[5], math.Sqrt(a.variance[i])*math.Sqrt(b.variance[i]))
 	}
 	return out[lenPair:]
 }
+
+// kitsuneLength gives the length of the vector (a, b) as the program computes it.
+func kitsuneLength(a, b float64) float64 { return math.Sqrt(libmSquare(a) + libmSquare(b)) }
