@@ -58,7 +58,7 @@ Kinds of attack:
 	for _, name := range []string{"device", "attack", "out"} {
 		c.MarkFlagRequired(name)
 	}
-	fl.StringVar(&f.rule, "rule", "", "threshold rule: max (default), calm, balanced, eq1, conformal or quantile")
+	fl.StringVar(&f.rule, "rule", "", "threshold rule: calm (default), max, balanced, eq1, conformal or quantile")
 	fl.BoolVar(&f.json, "json", false, "print the report as JSON")
 	return c
 }

@@ -54,7 +54,7 @@ directory has learned before is used.`,
 	fl.StringVar(&f.report, "report", "", "write the report as JSON to this file")
 	fl.StringVar(&f.alerts, "alerts", "", "write alerts as JSON lines (EVE) to this file")
 	fl.StringVar(&f.config, "config", "", "configuration file: subnets, gateways, detector and more")
-	fl.StringVar(&f.rule, "rule", "", "threshold rule: max (default), calm, balanced, eq1, conformal or quantile")
+	fl.StringVar(&f.rule, "rule", "", "threshold rule: calm (default), max, balanced, eq1, conformal or quantile")
 	fl.Uint64Var(&f.seed, "seed", 0, "seed of the training")
 	fl.IntVar(&f.batch, "batch", 0, "snapshots scored together; no result depends on it")
 	fl.IntVar(&f.workers, "workers", 0, "goroutines that score and train; no result depends on it")

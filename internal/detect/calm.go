@@ -48,10 +48,14 @@ func (t Tail) PerWeek(threshold float64) float64 {
 }
 
 // threshold is the one at which perWeek alarms are expected, at least the
-// largest peak; 0 where no block had one.
-func (t Tail) threshold(perWeek float64) float64 {
-	if t.Peaks == 0 {
-		return 0
+// largest peak. It is alone, the largest score of one row, where no tail was
+// fitted, and while the device has not been seen for as long as it takes to
+// promise that rate: what a few hours show of rows together is no measure of
+// other days (on the smart home of the package doc it came to 500 times as much
+// on a later one), and no ground for looking away either.
+func (t Tail) threshold(perWeek, alone float64) float64 {
+	if t.Peaks == 0 || t.Observed < Needed(0, perWeek) {
+		return alone
 	}
 	share := perWeek / float64(week/blockSpan)
 	return max(t.Top, rounded(t.Level*math.Pow(float64(t.Peaks)/(float64(t.Blocks)*share), t.Shape)))

@@ -28,9 +28,9 @@ func heavy(days int, shape float64, seed uint64) (times []zone.Time, scores []fl
 func TestCalmKeepsItsPromise(t *testing.T) {
 	alarms, weeks := 0, 0
 	for seed := range uint64(20) {
-		times, scores := heavy(7, 0.5, seed)
+		times, scores := heavy(22, 0.5, seed)
 		tail := tailOf(3, time.Minute, times, scores)
-		limit := tail.threshold(1)
+		limit := tail.threshold(1, 0)
 		if got := tail.PerWeek(limit); got > 1.0001 {
 			t.Errorf("%g alarms a week are expected at the threshold for 1", got)
 		}
@@ -56,8 +56,13 @@ func TestTailOfARealisticDay(t *testing.T) {
 	if tail.Shape < 0.25 || tail.Shape > 0.8 || tail.Top < tail.Level {
 		t.Errorf("the shape is %.2f, want about 0.5; %+v", tail.Shape, tail)
 	}
-	if a, b := tail.threshold(1), tail.threshold(0.01); a >= b || a < tail.Top {
-		t.Errorf("thresholds %g for one alarm a week, %g for one in 100 weeks, top %g", a, b, tail.Top)
+	long := tail
+	long.Observed = 52 * week
+	if a, b := long.threshold(1, 0), long.threshold(0.1, 0); a >= b || a < tail.Top {
+		t.Errorf("thresholds %g for one alarm a week, %g for one in 10 weeks, top %g", a, b, tail.Top)
+	}
+	if got := tail.threshold(10, 1234); got != 1234 {
+		t.Errorf("two days promise no 10 alarms a week, but the threshold is %g instead of the largest score", got)
 	}
 }
 
@@ -67,13 +72,13 @@ func TestNoTail(t *testing.T) {
 	for i := range scores {
 		times[i] = second(i * 100)
 	}
-	if tail := tailOf(3, time.Minute, times, scores); tail.Peaks != 0 || tail.Top != 0 || tail.threshold(1) != 0 || tail.PerWeek(1) != 0 {
+	if tail := tailOf(3, time.Minute, times, scores); tail.Peaks != 0 || tail.Top != 0 || tail.threshold(1000, 7) != 7 || tail.PerWeek(1) != 0 {
 		t.Errorf("rows far apart: %+v", tail)
 	}
 	for i := range scores {
 		times[i], scores[i] = second(i), 0.5
 	}
-	if tail := tailOf(3, time.Minute, times, scores); tail.Peaks != 0 || tail.threshold(1) != 0 {
+	if tail := tailOf(3, time.Minute, times, scores); tail.Peaks != 0 || tail.threshold(1000, 7) != 7 {
 		t.Errorf("rows all alike: %+v", tail)
 	}
 	if tail := tailOf(3, time.Minute, times[:1], scores[:1]); tail.Blocks != 1 || tail.Observed != 0 {
@@ -95,15 +100,20 @@ func TestAtMost(t *testing.T) {
 	}
 }
 
+// A device that was seen for too short a time has the largest score for its
+// threshold, whatever the wish; one that was seen for long enough a lower one.
 func TestCalmModel(t *testing.T) {
 	in := device(3000, 1)
-	calm := train(t, in, Options{Epochs: 4, Rule: Calm, MinWindow: 9})
-	if calm.Threshold < calm.Fit.Tail.Top || calm.Fit.Tail.Blocks == 0 {
-		t.Errorf("threshold %g, tail %+v", calm.Threshold, calm.Fit.Tail)
+	for i := range in.Times {
+		in.Times[i] *= 8 // 7 rows a minute
 	}
-	loose := train(t, in, Options{Epochs: 4, Rule: Calm, MinWindow: 9, AlarmsPerWeek: 100})
-	if loose.Threshold > calm.Threshold {
-		t.Errorf("100 alarms a week have the threshold %g, 1 has %g", loose.Threshold, calm.Threshold)
+	calm := train(t, in, Options{Epochs: 4, MinWindow: 9})
+	if calm.Fit.Options.Rule != Calm || calm.Threshold != calm.Fit.MaxMSE || calm.Fit.Tail.Blocks == 0 {
+		t.Errorf("rule %s, threshold %g, largest score %g, tail %+v", calm.Fit.Options.Rule, calm.Threshold, calm.Fit.MaxMSE, calm.Fit.Tail)
+	}
+	loose := train(t, in, Options{Epochs: 4, MinWindow: 9, AlarmsPerWeek: 10_000})
+	if tail := loose.Fit.Tail; tail.Peaks == 0 || loose.Threshold >= calm.Threshold || loose.Threshold < tail.Top {
+		t.Errorf("10,000 alarms a week have the threshold %g, 1 has %g; tail %+v", loose.Threshold, calm.Threshold, loose.Fit.Tail)
 	}
 	if _, err := Train(t.Context(), in, Options{AlarmsPerWeek: -1}, nil); err == nil {
 		t.Error("a negative rate was accepted")

@@ -12,8 +12,9 @@
 // the rows are TDS: they fit the scaling and the weights. The later 40 % are
 // OptDS: they stop the training, and set threshold and window.
 //
-// The defaults (rule Max, a vote of at least 60 rows within 60 s, 30 epochs)
-// were chosen on a real smart home's training days alone: learned from the
+// The defaults (rule Calm, which is Max for a device that was learned for less
+// than three weeks, a vote of at least 60 rows within 60 s, 30 epochs) were
+// chosen on a real smart home's training days alone: learned from the
 // first 60 % of 13 devices' rows and watched over the remaining 40 %, 2.1
 // device-days, with simulated floods and scans laid over them. There Max gave 0
 // false alarms and Eq1 2 or 3, with each of three seeds; both found every packet

@@ -30,8 +30,10 @@ const (
 	Balanced Rule = "balanced"
 	// Calm is the threshold at which AlarmsPerWeek are expected of a device's
 	// normal rows, by the tail of what they reach together in blocks of 10
-	// minutes (Tail), at least the most they reached. Max where the device
-	// never sent enough at a time to carry a vote.
+	// minutes (Tail), at least the most they reached. It is Max until the device
+	// has been seen for as long as it takes to promise that rate (Needed), three
+	// weeks for one a week, and where it never sent enough at a time to carry a
+	// vote.
 	Calm Rule = "calm"
 	// Quantile is the ⌈n(1−α)⌉-th smallest calibration score.
 	Quantile Rule = "quantile"
@@ -55,7 +57,7 @@ type Options struct {
 	// Seed of the initial weights and the order of rows. 0 is a seed like any
 	// other.
 	Seed uint64 `cbor:"seed"`
-	// Rule of the threshold, "" is Max.
+	// Rule of the threshold, "" is Calm.
 	Rule Rule `cbor:"rule"`
 	// Alpha is the share of normal rows that may lie above the threshold
 	// under Conformal and Quantile, between 0 and 1; 0 is 0.001.
@@ -100,7 +102,7 @@ func (o Options) Validate() error {
 		{within(o.Work, 1, math.MaxInt32), "work", o.Work, "1 to 2147483647"},
 		{within(o.Batch, 1, 4096), "batch", o.Batch, "1 to 4096"},
 		{within(o.Patience, 1, 10_000), "patience", o.Patience, "1 to 10000"},
-		{o.Rule.known(), "rule", o.Rule, "max, calm, balanced, eq1, conformal or quantile"},
+		{o.Rule.known(), "rule", o.Rule, "calm, max, balanced, eq1, conformal or quantile"},
 		{share(o.Alpha), "alpha", o.Alpha, "between 0 and 1"},
 		{o.AlarmsPerWeek > 0 && o.AlarmsPerWeek <= 10_000, "alarms per week", o.AlarmsPerWeek, "above 0, at most 10000"},
 		{share(o.OptShare), "share of OptDS", o.OptShare, "between 0 and 1"},
@@ -132,7 +134,7 @@ func (o Options) withDefaults() Options {
 	orElse(&o.Work, 600_000)
 	orElse(&o.Batch, 32)
 	orElse(&o.Patience, 10)
-	orElse(&o.Rule, Max)
+	orElse(&o.Rule, Calm)
 	orElse(&o.Alpha, 0.001)
 	orElse(&o.AlarmsPerWeek, 1)
 	orElse(&o.OptShare, 0.4)

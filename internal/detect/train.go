@@ -153,8 +153,8 @@ func (m *Model) calibrate(rows []row, times []zone.Time) {
 		m.Threshold = math.Sqrt(together * m.Fit.MaxMSE)
 	}
 	m.Fit.Tail = tailOf(o.MinWindow, o.Span, times, scores)
-	if calm := m.Fit.Tail.threshold(o.AlarmsPerWeek); o.Rule == Calm && calm > 0 {
-		m.Threshold = calm
+	if o.Rule == Calm {
+		m.Threshold = m.Fit.Tail.threshold(o.AlarmsPerWeek, m.Fit.MaxMSE)
 	}
 	quiet := false
 	m.Window, quiet = chooseWindow(o, times, scores, m.Threshold)

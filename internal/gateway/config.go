@@ -88,7 +88,7 @@ type LearnConfig struct {
 
 // DetectorConfig is how a device's behaviour is learned and judged.
 type DetectorConfig struct {
-	Rule  string  `yaml:"rule"`  // threshold: max (default), calm, balanced, eq1 (the paper's), conformal or quantile
+	Rule  string  `yaml:"rule"`  // threshold: calm (default), max, balanced, eq1 (the paper's), conformal or quantile
 	Alpha float64 `yaml:"alpha"` // of conformal and quantile, default 0.001
 	// AlarmsPerWeek is how many false alarms of one device are acceptable, under
 	// the rule calm; default 1.
