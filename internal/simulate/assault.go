@@ -91,37 +91,90 @@ func (a *assault) shoot(at zone.Time, f *flow, flags uint8, size int, body []byt
 	a.e.packet(at, segment{flow: f, up: true, flags: flags, size: max(size, len(body)), body: body, last: true})
 }
 
-// probe queues a SYN that a few hosts refuse. Where a host accepts it, probe
-// says after what time the answer is there; otherwise 0.
+// Of the addresses that a scan draws, so many take a connection, and so many
+// take or refuse one. Both are assumptions.
+const (
+	accepts = 0.006
+	answers = 0.04
+)
+
+// probe queues a SYN from a raw socket. Where a host accepts it, the device's
+// kernel, which knows of no connection, resets it, and probe says after what
+// time the answer is there; otherwise 0.
 func (a *assault) probe(at zone.Time, f *flow) time.Duration {
 	luck := a.r.float()
 	answer := a.r.span(30*time.Millisecond, 260*time.Millisecond)
-	a.e.packet(at, segment{flow: f, up: true, flags: syn, last: luck >= 0.04})
+	a.e.packet(at, segment{flow: f, up: true, flags: syn, last: luck >= answers})
 	switch {
-	case luck < 0.006:
+	case luck < accepts:
+		r := a.single(protoTCP, f.far.ip, f.far.port)
+		r.near.port, r.near.seq, r.near.window = f.near.port, f.near.seq+1, 0
 		a.e.packet(at.Add(answer), segment{flow: f, flags: syn | ack, last: true})
+		a.shoot(at.Add(answer+2*time.Millisecond), r, rst, 0, nil)
 		return answer
-	case luck < 0.04:
-		a.e.packet(at.Add(answer), segment{flow: f, flags: rst | ack, last: true})
+	case luck < answers:
+		a.refuse(at.Add(answer), f)
 	}
 	return 0
 }
 
-// login is a Telnet session in which a few passwords are tried.
-func (a *assault) login(at zone.Time, to netip.Addr, port uint16, rtt time.Duration) {
+// refuse queues the reset of a host whose port is closed.
+func (a *assault) refuse(at zone.Time, f *flow) {
+	f.far.seq, f.far.window = 0, 0
+	a.e.packet(at, segment{flow: f, flags: rst | ack, last: true})
+}
+
+// knock is a try to connect over an ordinary socket. Where nobody answers, the
+// operating system repeats the SYN after each of the waits. For a host that
+// accepts, knock queues nothing and gives the time to it and back; otherwise 0.
+func (a *assault) knock(at zone.Time, to netip.Addr, port uint16, waits ...time.Duration) time.Duration {
+	luck := a.r.float()
+	rtt := a.r.span(30*time.Millisecond, 260*time.Millisecond)
+	if luck < accepts {
+		return rtt
+	}
+	t := a.connection(at, to, port, rtt)
+	t.flag(true, syn)
+	if luck < answers {
+		a.refuse(at.Add(rtt), t.f)
+		return 0
+	}
+	a.retry(&t, waits...)
+	return 0
+}
+
+// retry sends a SYN again after each of the waits, every time with the same
+// sequence number.
+func (a *assault) retry(t *talk, waits ...time.Duration) {
+	for _, wait := range waits {
+		again := *t.f
+		t.f = &again
+		t.f.near.id++
+		t.at = t.at.Add(wait)
+		t.flag(true, syn)
+	}
+}
+
+// guess is a Telnet session in which one name and password are tried, and after
+// them some words. The host takes each two for a further name and password; it
+// closes after the last, or the device does where it sent no words. guess says
+// when that is over.
+func (a *assault) guess(at zone.Time, to netip.Addr, port uint16, rtt time.Duration, options []byte, words ...string) zone.Time {
 	t := a.connection(at, to, port, rtt)
 	t.open()
 	t.tell(false, 0, opaque, []byte{0xff, 0xfd, 1, 0xff, 0xfd, 31, 0xff, 0xfb, 1, 0xff, 0xfb, 3})
-	t.tell(true, 0, opaque, []byte{0xff, 0xfc, 1, 0xff, 0xfc, 31, 0xff, 0xfe, 1, 0xff, 0xfe, 3})
-	for range a.r.between(1, 4) {
+	t.tell(true, 0, opaque, options)
+	words = append([]string{a.word(), a.word()}, words...)
+	for i := 0; i < len(words); i += 2 {
 		t.tell(false, 0, opaque, []byte("login: "))
-		t.exchange(true, 0, 0, opaque, a.word(), []byte("Password: "))
-		t.exchange(true, 0, 0, opaque, a.word(), []byte("\r\nLogin incorrect\r\n"))
+		t.exchange(true, 0, 0, opaque, []byte(words[i]+"\r\n"), []byte("Password: "))
+		t.exchange(true, 0, 0, opaque, []byte(words[i+1]+"\r\n"), []byte("\r\nLogin incorrect\r\n"))
 	}
-	t.shut(false)
+	t.shut(len(words) == 2)
+	return t.at
 }
 
-func (a *assault) word() []byte { return append(a.r.letters(nil, a.r.between(4, 8)), '\r', '\n') }
+func (a *assault) word() string { return string(a.r.letters(nil, a.r.between(4, 8))) }
 
 // anywhere draws an address that may be on the Internet.
 func (a *assault) anywhere() netip.Addr {
@@ -132,8 +185,8 @@ func (a *assault) anywhere() netip.Addr {
 	}
 }
 
-// isPublic says whether an address may be on the Internet at all, by the list
-// that both families' scanners share.
+// isPublic says whether an address may be on the Internet at all: what both
+// families' lists of exclusions mean, less their slips.
 func isPublic(ip [4]byte) bool {
 	a, b := ip[0], ip[1]
 	switch {

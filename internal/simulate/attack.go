@@ -65,11 +65,13 @@ func Kinds() []Kind {
 	return slices.Concat(miraiKinds(), bashliteKinds(), wormKinds(), quietKinds(), localKinds())
 }
 
-// family gives kinds their common source and, where they have none of their
-// own, their duration.
+// family gives kinds their common source and duration, where they have none of
+// their own.
 func family(source string, lasts time.Duration, kinds ...Kind) []Kind {
 	for i := range kinds {
-		kinds[i].Source = source
+		if kinds[i].Source == "" {
+			kinds[i].Source = source
+		}
 		if kinds[i].Lasts == 0 {
 			kinds[i].Lasts = lasts
 		}

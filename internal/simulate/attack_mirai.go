@@ -9,14 +9,17 @@ import (
 	"bellwether/internal/zone"
 )
 
-// The shapes in this file are those that analyses of the published Mirai source
-// describe: Antonakakis et al., Understanding the Mirai Botnet, USENIX Security
-// 2017 (sections 3 and 5), and the files bot/scanner.c and bot/attack_*.c of
-// the publication of 30 September 2016. Numbers that a bot master may choose
-// have the values that the source takes when he does not.
+// The shapes in this file were checked against the Mirai source as it was
+// published on 30 September 2016 (bot/scanner.c, bot/attack_*.c, bot/rand.c).
+// Numbers that a bot master may choose have the values that the source takes
+// when he does not. How fast a device floods is not in it: it floods as fast as
+// it can, and the rates here are assumptions. docs/attacks.md has the list.
+
+// miraiSource is what the kinds say of themselves.
+const miraiSource = "Mirai's bot/scanner.c, bot/attack_*.c and bot/main.c as published on 30 September 2016, checked; rates of floods assumed"
 
 func miraiKinds() []Kind {
-	return family("Antonakakis et al., Understanding the Mirai Botnet, USENIX Security 2017; bot/scanner.c and bot/attack_*.c as published on 30 September 2016", brief,
+	return family(miraiSource, brief,
 		Kind{Name: MiraiScan, About: "Telnet SYNs to random public addresses, in bursts once a second", Rate: 160, start: (*assault).miraiScan},
 		Kind{Name: MiraiSYN, About: "SYN flood of one victim, random ports", Rate: 1000, start: (*assault).miraiSYN},
 		Kind{Name: MiraiACK, About: "ACK flood with 512 random bytes, random ports", Rate: 1000, start: (*assault).miraiACK},
@@ -25,7 +28,7 @@ func miraiKinds() []Kind {
 		Kind{Name: MiraiGREIP, About: "GRE flood: UDP packets between random addresses in IP in GRE", Rate: 1000, start: (*assault).miraiGREIP},
 		Kind{Name: MiraiDNS, About: "DNS water torture: look-ups of random names of one domain", Rate: 200, start: (*assault).miraiDNS},
 		Kind{Name: MiraiVSE, About: "Valve source engine query flood on port 27015", Rate: 800, start: (*assault).miraiVSE},
-		Kind{Name: MiraiHTTP, About: "HTTP GET flood over many connections", Rate: 30, start: (*assault).miraiHTTP},
+		Kind{Name: MiraiHTTP, About: "HTTP GET flood over one connection after the other", Rate: 30, start: (*assault).miraiHTTP},
 		Kind{Name: SpoofedFlood, About: "SYN flood from random source addresses", Rate: 1000, start: (*assault).spoofedFlood},
 	)
 }
@@ -33,8 +36,8 @@ func miraiKinds() []Kind {
 // miraiScan: from one raw socket with a source port (of at least 1024) and a
 // window chosen once, 160 SYNs whenever the second changes; every tenth to port
 // 2323, the others to 23; no TCP options; the sequence number is the
-// destination address. A host that answers gets a reset from the device's
-// kernel, which knows of no connection, and then a login over a real one.
+// destination address. To a host that accepts it connects when it wakes for
+// the next second.
 func (a *assault) miraiScan() habit {
 	port, window := uint16(a.r.between(1024, 65535)), a.r.uint16()
 	sent := 0
@@ -48,12 +51,19 @@ func (a *assault) miraiScan() habit {
 		f.fragment = true
 		f.near.port, f.near.window, f.near.seq = port, window, binary.BigEndian.Uint32(to[:])
 		if answer := a.probe(now, f); answer > 0 {
-			r := a.single(protoTCP, netip.AddrFrom4(to), dst)
-			r.near.port, r.near.seq, r.near.window = port, binary.BigEndian.Uint32(to[:])+1, 0
-			a.shoot(now.Add(answer+2*time.Millisecond), r, rst, 0, nil)
-			a.login(now.Add(answer+time.Second), netip.AddrFrom4(to), dst, answer)
+			a.miraiLogin(now.Add(time.Second), netip.AddrFrom4(to), dst, answer)
 		}
 	})
+}
+
+// miraiLogin tries ten names with their passwords, each over a connection of its
+// own. After a prompt come the words that open a shell, whether the host
+// understands them or not.
+func (a *assault) miraiLogin(at zone.Time, to netip.Addr, port uint16, rtt time.Duration) {
+	options := []byte{0xff, 0xfc, 1, 0xff, 0xfb, 31, 0xff, 0xfa, 31, 0, 80, 0, 24, 0xff, 0xf0, 0xff, 0xfd, 1, 0xff, 0xfd, 3}
+	for try := 0; try < 10 && at < a.end; try++ {
+		at = a.guess(at, to, port, rtt, options, "enable", "system", "shell", "sh")
+	}
 }
 
 // miraiTarget draws an address outside the scanner's list of exclusions: what is
@@ -73,51 +83,61 @@ func (a *assault) miraiTarget() [4]byte {
 }
 
 // miraiSYN: random ports and sequence numbers, and the options of a Linux SYN
-// whose segment size and timestamp were drawn once.
-func (a *assault) miraiSYN() habit { return a.synFlood(func() netip.Addr { return a.IP }) }
+// whose segment size and timestamp were drawn once; the window is zero.
+func (a *assault) miraiSYN() habit {
+	next, h := a.synFlood(), a.host()
+	return a.paced(func(now zone.Time) { h.hit(now, next(), syn, 0, nil) })
+}
 
-func (a *assault) synFlood(source func() netip.Addr) habit {
+func (a *assault) synFlood() func() *flow {
 	mss, stamp := uint16(a.r.between(1400, 1415)), a.r.uint32()
-	return a.paced(func(now zone.Time) {
+	return func() *flow {
 		f := a.single(protoTCP, a.victim(), a.r.uint16())
-		f.style, f.mss, f.near.stamp = stamped, mss, stamp
-		f.near.ip, f.near.window = source(), 0
+		f.style, f.mss, f.near.stamp, f.near.window = stamped, mss, stamp, 0
+		return f
+	}
+}
+
+// spoofedFlood: a SYN flood whose source addresses are any at all, as the master
+// asks for it by the source 255.255.255.255. Answers go to those.
+func (a *assault) spoofedFlood() habit {
+	next := a.synFlood()
+	return a.paced(func(now zone.Time) {
+		f := next()
+		f.near.ip = a.r.addr4()
 		a.shoot(now, f, syn, 0, nil)
 	})
 }
 
-// spoofedFlood: a SYN flood whose source addresses are random, as the master
-// asks for it by the source 255.255.255.255.
-func (a *assault) spoofedFlood() habit { return a.synFlood(a.anywhere) }
-
 // miraiACK: random ports, sequence and acknowledgement numbers, one window, 512
 // random bytes.
 func (a *assault) miraiACK() habit {
-	window := a.r.uint16()
+	window, h := a.r.uint16(), a.host()
 	return a.paced(func(now zone.Time) {
 		f := a.single(protoTCP, a.victim(), a.r.uint16())
 		f.fragment, f.near.window = true, window
-		a.shoot(now, f, ack, 512, nil)
+		h.hit(now, f, ack, 512, nil)
 	})
 }
 
 // miraiUDP: random ports, 512 random bytes.
 func (a *assault) miraiUDP() habit {
+	h := a.host()
 	return a.paced(func(now zone.Time) {
 		f := a.single(protoUDP, a.victim(), a.r.uint16())
 		f.fragment = true
-		a.shoot(now, f, 0, 512, nil)
+		h.hit(now, f, 0, 512, nil)
 	})
 }
 
 // miraiUDPPlain: the variant with fewer options and more packets, an ordinary
 // socket connected to one random port.
 func (a *assault) miraiUDPPlain() habit {
-	from, to := a.r.uint16(), a.r.uint16()
+	from, to, h := a.r.uint16(), a.r.uint16(), a.host()
 	return a.paced(func(now zone.Time) {
 		f := a.single(protoUDP, a.victim(), to)
 		f.near.port = from
-		a.shoot(now, f, 0, 512, nil)
+		h.hit(now, f, 0, 512, nil)
 	})
 }
 
@@ -140,9 +160,9 @@ func (a *assault) miraiGREIP() habit {
 	})
 }
 
-// miraiDNS: look-ups of twelve random letters under the victim's domain, sent to
-// the device's resolver, or to one of four public ones where it knows none. The
-// resolver soon answers only some of them.
+// miraiDNS: look-ups of twelve random letters and digits under the victim's
+// domain, sent to the device's resolver, or to one of four public ones where it
+// knows none. That the resolver answers three of ten is an assumption.
 func (a *assault) miraiDNS() habit {
 	resolver := a.Target
 	if !resolver.IsValid() {
@@ -150,7 +170,7 @@ func (a *assault) miraiDNS() habit {
 		resolver = netip.AddrFrom4(public[a.r.below(len(public))])
 	}
 	return a.paced(func(now zone.Time) {
-		name := string(a.r.letters(nil, 12)) + ".victim.example"
+		name := a.miraiLabel() + ".victim.example"
 		f, id := a.single(protoUDP, resolver, 53), a.r.uint16()
 		f.fragment = true
 		body := appendQuestion(nil, id, flagsQuery, name, typeA)
@@ -164,6 +184,20 @@ func (a *assault) miraiDNS() habit {
 	})
 }
 
+// miraiLabel draws twelve of the 32 characters that Mirai's names are made of:
+// a to w and 0 to 8.
+func (a *assault) miraiLabel() string {
+	label := make([]byte, 12)
+	for i := range label {
+		if n := a.r.below(32); n < 23 {
+			label[i] = 'a' + byte(n)
+		} else {
+			label[i] = '0' + byte(n-23)
+		}
+	}
+	return string(label)
+}
+
 // miraiVSE: the query that game servers on port 27015 answer at length.
 func (a *assault) miraiVSE() habit {
 	query := []byte("\xff\xff\xff\xffTSource Engine Query\x00")
@@ -174,10 +208,14 @@ func (a *assault) miraiVSE() habit {
 	})
 }
 
-// miraiHTTP: GET requests over connections that are made anew when the server
-// closes them. The rate counts requests, up to ten on each connection.
+// miraiHTTP: GET requests with a browser's headers over one connection, which is
+// made anew when the server does not keep it. The rate counts requests. That the
+// server keeps a connection for up to ten of them is an assumption.
 func (a *assault) miraiHTTP() habit {
-	request := []byte("GET / HTTP/1.1\r\nUser-Agent: Mozilla/5.0 (Windows NT 10.0; WOW64)\r\nHost: victim.example\r\nConnection: keep-alive\r\n\r\n")
+	request := []byte("GET / HTTP/1.1\r\n" +
+		"User-Agent: Mozilla/5.0 (Windows NT 10.0; WOW64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/51.0.2704.103 Safari/537.36\r\n" +
+		"Host: victim.example\r\nConnection: keep-alive\r\n" +
+		"Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/webp,*/*;q=0.8\r\nAccept-Language: en-US,en;q=0.8\r\n\r\n")
 	var f *flow
 	left := 0
 	return a.paced(func(now zone.Time) {
@@ -187,8 +225,12 @@ func (a *assault) miraiHTTP() habit {
 			f, left = t.f, a.r.between(1, 10)
 		}
 		left--
+		answer := "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: keep-alive\r\n\r\n"
+		if left == 0 {
+			answer = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n"
+		}
 		t := talk{e: a.e, r: a.r, f: f, at: max(now, f.busy.Add(time.Millisecond)), rtt: 24 * time.Millisecond}
-		t.exchange(true, 0, a.r.between(300, 1900), opaque, request, []byte("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n"))
+		t.exchange(true, 0, a.r.between(300, 1900), opaque, request, []byte(answer))
 		if left == 0 {
 			t.shut(false)
 		}

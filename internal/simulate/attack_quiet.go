@@ -12,7 +12,7 @@ func quietKinds() []Kind {
 	return family(own, 15*time.Minute,
 		quiet(Kind{Name: TelnetScan, About: "three Telnet SYNs a second to random public addresses", Rate: 3, Lasts: 2 * time.Minute, start: (*assault).telnetScan}),
 		quiet(Kind{Name: SlowScan, About: "one Telnet host a minute, at a random public address", Rate: 1.0 / 60, start: (*assault).slowScan}),
-		quiet(Kind{Name: Beacon, About: "a look whether there are orders, once a minute", Rate: 1.0 / 60, start: (*assault).beacon}),
+		quiet(Kind{Name: Beacon, About: "a look whether there are orders, once a minute", Source: miraiSource, Rate: 1.0 / 60, start: (*assault).beacon}),
 		Kind{Name: Exfiltration, About: "one long upload over TLS to a server never seen before", Rate: 150, Lasts: brief, start: (*assault).exfiltration},
 		quiet(Kind{Name: QuietExfiltration, About: "the same upload, with no more bytes a second than the device usually sends", Rate: 0.1, start: (*assault).quietExfiltration}),
 		quiet(Kind{Name: Mimicry, About: "packets of the device's own sizes at its own pace to a server never seen before", Rate: 1, start: (*assault).mimicry}),
@@ -25,35 +25,45 @@ func (a *assault) telnetScan() habit {
 	port, window := uint16(a.r.between(1024, 65535)), a.r.uint16()
 	return a.paced(func(now zone.Time) {
 		f := a.single(protoTCP, a.anywhere(), 23)
-		f.near.port, f.near.window = port, window
+		f.fragment, f.near.port, f.near.window = true, port, window
 		a.probe(now, f)
 	})
 }
 
-// slowScan: what miraiScan does, one host a minute from ordinary sockets, to stay
-// below every threshold on rates.
+// slowScan: connections to port 23 of random public addresses from ordinary
+// sockets, one host a minute, to stay below every threshold on rates.
 func (a *assault) slowScan() habit {
 	return a.paced(func(now zone.Time) {
-		t := a.connection(now, a.anywhere(), 23, 0)
-		a.retry(&t, 0, time.Second, 2*time.Second)
+		to := a.anywhere()
+		if rtt := a.knock(now, to, 23, time.Second, 2*time.Second); rtt > 0 {
+			a.bashliteLogin(now, to, rtt)
+		}
 	})
 }
 
-// beacon: one connection to the master on port 23, and two bytes there and back
-// once a minute, as Mirai keeps it (Antonakakis et al., section 3).
+// beacon: one connection to the master on port 23 that says 1, a zero for a
+// device without a name, and then two zeros that come back, ten seconds later
+// and from then on exactly once a minute, as Mirai's bot/main.c keeps it.
 func (a *assault) beacon() habit {
-	var f *flow
 	const rtt = 60 * time.Millisecond
-	return a.paced(func(now zone.Time) {
-		t := talk{e: a.e, r: a.r, f: f, at: now, rtt: rtt}
+	gap := time.Duration(1e9 / a.Rate)
+	var f *flow
+	return func(now zone.Time) time.Duration {
+		if now >= a.end {
+			return -1
+		}
 		if f == nil {
-			t = a.connection(now, a.victim(), 23, rtt)
+			t := a.connection(now, a.victim(), 23, rtt)
 			t.open()
 			t.tell(true, 0, opaque, []byte{0, 0, 0, 1})
+			t.tell(true, 0, opaque, []byte{0})
 			f = t.f
+			return gap / 6
 		}
+		t := talk{e: a.e, r: a.r, f: f, at: max(now, f.busy.Add(time.Millisecond)), rtt: rtt}
 		t.exchange(true, 0, 0, opaque, []byte{0, 0}, []byte{0, 0})
-	})
+		return gap + a.r.about(rtt, 0.25)
+	}
 }
 
 // exfiltration: one TLS connection that sends and sends. The rate counts the

@@ -15,7 +15,7 @@ func TestWormScans(t *testing.T) {
 		ports []uint16
 		rate  float64 // SYNs that are no repetition
 	}{
-		{HajimeScan, []uint16{23, 5358, 7547}, 30},
+		{HajimeScan, []uint16{23, 5555, 7547}, 30},
 		{HNSScan, []uint16{23, 80, 2323, 2480, 5984, 8080}, 60},
 		{TelnetScan, []uint16{23}, 3},
 	} {
@@ -23,8 +23,11 @@ func TestWormScans(t *testing.T) {
 		up, _ := strike(t, o)
 		hosts, ports := map[string]bool{}, map[uint16]bool{}
 		for _, s := range up {
-			if s.TCPFlags != syn || !isPublic(s.Dst.As4()) {
-				t.Fatalf("%s: flags %x to %v", c.kind, s.TCPFlags, s.Dst)
+			if !isPublic(s.Dst.As4()) {
+				t.Fatalf("%s: to %v", c.kind, s.Dst)
+			}
+			if s.TCPFlags != syn {
+				continue // what follows an answer
 			}
 			hosts[s.Dst.String()], ports[s.DstPort] = true, true
 			dst := s.Dst.As4()
@@ -44,17 +47,23 @@ func TestWormScans(t *testing.T) {
 	}
 }
 
-// TestHajimeGivesUp: a host that does not answer gets two SYNs.
+// TestHajimeGivesUp: a host that does not answer gets two SYNs, and few answer.
 func TestHajimeGivesUp(t *testing.T) {
 	up, _ := strike(t, testOverlay(HajimeScan))
 	tries := map[string]int{}
 	for _, s := range up {
-		tries[s.Dst.String()]++
-	}
-	for host, n := range tries {
-		if n != 2 {
-			t.Fatalf("%d SYNs to %s", n, host)
+		if s.TCPFlags == syn {
+			tries[s.Dst.String()]++
 		}
+	}
+	twice := 0
+	for _, n := range tries {
+		if n == 2 {
+			twice++
+		}
+	}
+	if twice < len(tries)*9/10 || twice == len(tries) {
+		t.Errorf("%d of %d hosts get two SYNs", twice, len(tries))
 	}
 }
 
