@@ -165,13 +165,13 @@ func (t *Tracker) Add(s *zone.Snapshot, malicious bool) Finding {
 	over := t.rate.add(s)
 	switch {
 	case hosts:
-		return t.hosts.finding(zone.ReasonHosts, malicious)
+		return finding(zone.ReasonHosts, t.hosts.pending, malicious)
 	case ports:
-		return t.ports.finding(zone.ReasonPorts, malicious)
+		return finding(zone.ReasonPorts, t.ports.pending, malicious)
 	case flows:
-		return t.flows.finding(zone.ReasonFlows, malicious)
+		return finding(zone.ReasonFlows, t.flows.pending, malicious)
 	case burst:
-		return t.burst.finding(zone.ReasonBurst, malicious)
+		return finding(zone.ReasonBurst, t.burst.pending, malicious)
 	case over:
 		return t.rate.finding()
 	}
