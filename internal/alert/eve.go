@@ -113,6 +113,8 @@ func signatureID(reason string) int {
 		return 6
 	case zone.ReasonBurst:
 		return 7
+	case zone.ReasonScan:
+		return 8
 	}
 	return 0
 }

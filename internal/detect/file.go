@@ -14,7 +14,7 @@ import (
 // A model file is, integers big-endian:
 //
 //	16 bytes  "bellwether/model"
-//	 4        version, 1
+//	 4        version, 2
 //	 4        length of the header
 //	 …        header, CBOR in core deterministic encoding (RFC 8949, 4.2.1)
 //	 …        parameters, float32 little-endian, in the order of nn.Net.Params
@@ -23,7 +23,7 @@ import (
 // There is one encoding of a model, and UnmarshalModel accepts no other.
 const (
 	fileMagic   = "bellwether/model"
-	fileVersion = 1
+	fileVersion = 2
 	filePrefix  = len(fileMagic) + 4 + 4
 	maxHeader   = 128 << 10
 )

@@ -46,11 +46,21 @@ type PortUse struct {
 	Proto    uint16   // IP protocol number, or the EtherType of a frame without IP
 	Port     uint16
 	MaxHosts int // most distinct hosts contacted there within any 60 s
+	NewHosts int // most contacted there that count for Profile.NewHosts
 }
 
 // Compare orders ports by protocol, then number.
 func (p PortUse) Compare(q PortUse) int {
 	return (int(p.Proto)<<16 | int(p.Port)) - (int(q.Proto)<<16 | int(q.Port))
+}
+
+// Use gives the use of a destination port, if the profile lists it.
+func (p *Profile) Use(proto, port uint16) (PortUse, bool) {
+	i, found := slices.BinarySearchFunc(p.Ports, PortUse{Proto: proto, Port: port}, PortUse.Compare)
+	if !found {
+		return PortUse{}, false
+	}
+	return p.Ports[i], true
 }
 
 // Validate says what is out of bounds or out of order, if anything is.
@@ -70,7 +80,7 @@ func (p *Profile) Validate() error {
 		return fmt.Errorf("profile: %d ports, at most %d", len(p.Ports), MaxPorts)
 	}
 	for i, u := range p.Ports {
-		if u.MaxHosts < 0 || u.MaxHosts > math.MaxInt32 || i > 0 && p.Ports[i-1].Compare(u) >= 0 {
+		if u.MaxHosts < 0 || u.MaxHosts > math.MaxInt32 || u.NewHosts < 0 || u.NewHosts > math.MaxInt32 || i > 0 && p.Ports[i-1].Compare(u) >= 0 {
 			return fmt.Errorf("profile: port %d of protocol %d is out of order or range", u.Port, u.Proto)
 		}
 	}

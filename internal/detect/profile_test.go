@@ -25,6 +25,18 @@ func TestProfileOwns(t *testing.T) {
 	}
 }
 
+func TestProfileUse(t *testing.T) {
+	p := sampleProfile()
+	for _, want := range p.Ports {
+		if got, ok := p.Use(want.Proto, want.Port); !ok || got != want {
+			t.Errorf("port %d of protocol %d: %+v, %v", want.Port, want.Proto, got, ok)
+		}
+	}
+	if got, ok := p.Use(6, 53); ok || got != (PortUse{}) {
+		t.Errorf("a port that is not listed: %+v, %v", got, ok)
+	}
+}
+
 func TestProfileValidate(t *testing.T) {
 	p := sampleProfile()
 	if err := p.Validate(); err != nil {
@@ -53,6 +65,7 @@ func TestProfileValidate(t *testing.T) {
 		"many ports":     func(p *Profile) { p.Ports = make([]PortUse, MaxPorts+1) },
 		"unsorted ports": func(p *Profile) { p.Ports[0], p.Ports[1] = p.Ports[1], p.Ports[0] },
 		"port hosts":     func(p *Profile) { p.Ports[0].MaxHosts = -1 },
+		"new port hosts": func(p *Profile) { p.Ports[0].NewHosts = -1 },
 	} {
 		p := sampleProfile().clone()
 		change(&p)

@@ -53,7 +53,7 @@ func sampleProfile() Profile {
 		Prefixes:  []netip.Prefix{netip.MustParsePrefix("2001:db8:0:1::/64")},
 		Known:     []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")},
 		NewHosts:  5, NewPorts: 2, MaxRate: 20, MaxPackets: 100, MaxBytes: 1 << 40,
-		Ports: []PortUse{{Proto: 6, Port: 443, MaxHosts: 3}, {Proto: 17, Port: 53, MaxHosts: 1}},
+		Ports: []PortUse{{Proto: 6, Port: 443, MaxHosts: 3, NewHosts: 2}, {Proto: 17, Port: 53, MaxHosts: 1}},
 	}
 }
 

@@ -26,7 +26,7 @@ type Weighed struct {
 // nothing but its arguments, so that a stranger who holds the snapshots and the
 // model comes to the same result.
 func Weigh(model *detect.Model, reason string, rows []zone.Snapshot) Weighed {
-	if limit := novelty.Limit(&model.Profile, reason); limit > 0 && len(rows) > 0 {
+	if limit := novelty.LimitOf(&model.Profile, reason, rows); limit > 0 && len(rows) > 0 {
 		_, feature := novelty.Describe(&model.Profile, reason, rows)
 		since := rows[0].Time
 		for i := range rows {

@@ -103,7 +103,8 @@ func less(m map[netip.Addr]int, a netip.Addr) {
 	}
 }
 
-// maxServices bounds the services of a profile; those with most hosts stay.
+// maxServices bounds the services of a profile; those with most new hosts stay,
+// then those with most hosts.
 const maxServices = 256
 
 // profiler finds the largest habits of a device in its learning snapshots.
@@ -152,16 +153,25 @@ func (p *profiler) result() detect.Profile {
 	slices.SortFunc(out.Addresses, netip.Addr.Compare)
 	slices.SortFunc(out.Prefixes, func(a, b netip.Prefix) int { return a.Addr().Compare(b.Addr()) })
 	out.Prefixes = slices.Compact(out.Prefixes)
+	out.Ports = p.ports()
+	return out
+}
+
+// ports gives the services that were used, those with most hosts, sorted.
+func (p *profiler) ports() []detect.PortUse {
+	fresh := p.novelty.NewHosts()
+	var out []detect.PortUse
 	for s, n := range p.services {
-		out.Ports = append(out.Ports, detect.PortUse{Proto: s.Proto, Port: s.Port, MaxHosts: n})
+		out = append(out, detect.PortUse{Proto: s.Proto, Port: s.Port, MaxHosts: n, NewHosts: fresh[s]})
+		delete(fresh, s)
 	}
-	byHosts := func(a, b detect.PortUse) int {
-		return cmp.Or(-cmp.Compare(a.MaxHosts, b.MaxHosts), cmp.Compare(a.Proto, b.Proto), cmp.Compare(a.Port, b.Port))
+	for s, n := range fresh { // beyond the bound of services
+		out = append(out, detect.PortUse{Proto: s.Proto, Port: s.Port, MaxHosts: 1, NewHosts: n})
 	}
-	slices.SortFunc(out.Ports, byHosts)
-	out.Ports = out.Ports[:min(len(out.Ports), maxServices)]
-	slices.SortFunc(out.Ports, func(a, b detect.PortUse) int {
-		return cmp.Or(cmp.Compare(a.Proto, b.Proto), cmp.Compare(a.Port, b.Port))
+	slices.SortFunc(out, func(a, b detect.PortUse) int {
+		return cmp.Or(cmp.Compare(b.NewHosts, a.NewHosts), cmp.Compare(b.MaxHosts, a.MaxHosts), a.Compare(b))
 	})
+	out = out[:min(len(out), maxServices)]
+	slices.SortFunc(out, detect.PortUse.Compare)
 	return out
 }

@@ -29,6 +29,7 @@ func TestScanIsOneAlert(t *testing.T) {
 	for reason, words := range map[string]string{
 		zone.ReasonScore: "on TCP port 23 in 60 s; never before",
 		zone.ReasonHosts: "turns to 8 hosts it never contacted before",
+		zone.ReasonScan:  "turns to 8 hosts it never contacted before on TCP port 23 in 100ms, with no answer; it never used that port while it was learned",
 	} {
 		t.Run(reason, func(t *testing.T) { testScan(t, reason, words) })
 	}

@@ -107,14 +107,31 @@ func (s *Shadow) Check(anchor *detect.Model) error {
 		return &BoundError{fmt.Sprintf("under the first model most snapshots of a minute that passed score %.4g, more than %d times the %.4g that was usual",
 			s.Anchor.Together, maxScoreShift, s.Anchor.Usual)}
 	}
+	return s.checkLimits(anchor)
+}
+
+// checkLimits holds the plain limits against those of the anchor.
+func (s *Shadow) checkLimits(anchor *detect.Model) error {
 	for _, reason := range []string{zone.ReasonHosts, zone.ReasonPorts, zone.ReasonFlows, zone.ReasonBurst, zone.ReasonRate} {
-		was, is := novelty.Limit(&anchor.Profile, reason), novelty.Limit(&s.Model.Profile, reason)
-		switch {
-		case was > 0 && is == 0:
-			return &BoundError{fmt.Sprintf("it would no longer judge the device by its %s, which the first model limits to %d", reason, was)}
-		case was > 0 && is > maxLimitShift*was:
-			return &BoundError{fmt.Sprintf("its limit of %s would be %d, more than %d times the first model's %d", reason, is, maxLimitShift, was)}
+		if err := checkLimit(reason, novelty.Limit(&anchor.Profile, reason), novelty.Limit(&s.Model.Profile, reason)); err != nil {
+			return err
 		}
+	}
+	for _, v := range novelty.Services(&s.Model.Profile) {
+		if err := checkLimit("new hosts "+v.String(), novelty.LimitOn(&anchor.Profile, v), novelty.LimitOn(&s.Model.Profile, v)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkLimit says why a plain limit may not become another one.
+func checkLimit(of string, was, is int) error {
+	switch {
+	case was > 0 && is == 0:
+		return &BoundError{fmt.Sprintf("it would no longer judge the device by its %s, which the first model limits to %d", of, was)}
+	case was > 0 && is > maxLimitShift*was:
+		return &BoundError{fmt.Sprintf("its limit of %s would be %d, more than %d times the first model's %d", of, is, maxLimitShift, was)}
 	}
 	return nil
 }

@@ -98,6 +98,7 @@ func TestBounds(t *testing.T) {
 		"flows":    func(s *Shadow) { s.Model.Profile.MaxFlows = 141 },
 		"burst":    func(s *Shadow) { s.Model.Profile.MaxBurst = 401 },
 		"rate":     func(s *Shadow) { s.Model.Profile.MaxRate = 1001 },
+		"scan":     func(s *Shadow) { s.Model.Profile.Ports = []detect.PortUse{{Proto: 6, Port: 23, NewHosts: 8}} },
 		"unjudged": func(s *Shadow) { s.Model.Profile.Ports = make([]detect.PortUse, detect.MaxPorts) },
 	} {
 		s := within()

@@ -57,12 +57,8 @@ func hostPhrases(now *habit, usual *detect.Profile) []string {
 }
 
 func usedBefore(usual *detect.Profile, s novelty.Service) int {
-	for _, p := range usual.Ports {
-		if p.Proto == s.Proto && p.Port == s.Port {
-			return p.MaxHosts
-		}
-	}
-	return 0
+	use, _ := usual.Use(s.Proto, s.Port)
+	return use.MaxHosts
 }
 
 // featurePhrase says in words what one feature counts, and that it is unusual.

@@ -14,7 +14,7 @@ import (
 // others. It gives the count, or says why the snapshots do not show more than the
 // limit. That no host answered is not to be seen in them.
 func Check(p *detect.Profile, reason string, rows []zone.Snapshot) (int, error) {
-	limit := Limit(p, reason)
+	limit := LimitOf(p, reason, rows)
 	switch {
 	case limit == 0:
 		return 0, fmt.Errorf("%q is no count that this device is judged by", reason)
@@ -42,6 +42,9 @@ func Check(p *detect.Profile, reason string, rows []zone.Snapshot) (int, error) 
 		if err := checkContact(p, reason, s); err != nil {
 			return 0, err
 		}
+		if v := ServiceOf(s); reason == zone.ReasonScan && v != ServiceOf(last) {
+			return 0, fmt.Errorf("SEQ %d is %s, the last %s", s.Seq, v, ServiceOf(last))
+		}
 		different[counted(reason, s)] = true
 	}
 	if len(different) != len(rows) {
@@ -53,7 +56,7 @@ func Check(p *detect.Profile, reason string, rows []zone.Snapshot) (int, error) 
 // counted is what a snapshot adds to the count of a reason.
 func counted(reason string, s *zone.Snapshot) any {
 	switch reason {
-	case zone.ReasonHosts:
+	case zone.ReasonHosts, zone.ReasonScan:
 		return host(s.Dst)
 	case zone.ReasonPorts:
 		return ServiceOf(s)
@@ -64,6 +67,12 @@ func counted(reason string, s *zone.Snapshot) any {
 	return flowOf(s)
 }
 
+// used reports a service that the device used while it was learned.
+func used(p *detect.Profile, v Service) bool {
+	_, ok := p.Use(v.Proto, v.Port)
+	return ok
+}
+
 // checkContact says why a snapshot is no contact that was new to the device.
 func checkContact(p *detect.Profile, reason string, s *zone.Snapshot) error {
 	if !Opens(s) || s.SrcMAC != s.Device {
@@ -71,9 +80,9 @@ func checkContact(p *detect.Profile, reason string, s *zone.Snapshot) error {
 	}
 	v := ServiceOf(s)
 	switch {
-	case reason == zone.ReasonHosts && slices.Contains(p.Known, s.Dst):
+	case (reason == zone.ReasonHosts || reason == zone.ReasonScan) && slices.Contains(p.Known, s.Dst):
 		return fmt.Errorf("SEQ %d is to %s, which the device knew", s.Seq, s.Dst)
-	case reason == zone.ReasonPorts && slices.ContainsFunc(p.Ports, func(u detect.PortUse) bool { return u.Proto == v.Proto && u.Port == v.Port }):
+	case reason == zone.ReasonPorts && used(p, v):
 		return fmt.Errorf("SEQ %d is %s, which the device used", s.Seq, v)
 	case reason == zone.ReasonPorts && !v.countable(), (reason == zone.ReasonFlows || reason == zone.ReasonBurst) && !v.flows():
 		return fmt.Errorf("SEQ %d is %s, which does not count", s.Seq, v)

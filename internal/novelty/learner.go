@@ -21,8 +21,10 @@ const maxPeaks = 1 << 16
 type Learner struct {
 	rows         int
 	hosts        *fresh[host]
+	scan         *scan
 	ports        *fresh[Service]
 	hostAt       []peak
+	scanAt       []peak
 	portAt       []peak
 	known        map[netip.Addr]struct{}
 	flows, burst *fresh[flow]
@@ -33,12 +35,16 @@ type Learner struct {
 }
 
 // peak is how many contacts were new when a row added one.
-type peak struct{ row, count int }
+type peak struct {
+	row     int
+	count   int32
+	service Service // that they are for, of a scan
+}
 
 // NewLearner makes a learner that has seen nothing.
 func NewLearner() *Learner {
 	return &Learner{
-		hosts: newFresh[host](maxContacts, ContactSpan), ports: newFresh[Service](maxContacts, ContactSpan),
+		hosts: newFresh[host](maxContacts, ContactSpan), scan: newScan(maxEndpoints), ports: newFresh[Service](maxContacts, ContactSpan),
 		flows: newFresh[flow](maxContacts, FlowSpan), burst: newFresh[flow](maxContacts, RateSpan),
 		known: map[netip.Addr]struct{}{},
 	}
@@ -54,11 +60,11 @@ func answered(s *zone.Snapshot) bool {
 // Add takes the next snapshot.
 func (l *Learner) Add(s *zone.Snapshot) {
 	l.rows++
-	l.hosts.expire(s.Time, false)
-	l.ports.expire(s.Time, false)
+	l.expire(s.Time)
 	service, dst := ServiceOf(s), host(s.Dst)
 	if answered(s) {
 		l.hosts.settle(dst, false)
+		l.scan.settle(dst)
 		l.ports.settle(service, false)
 	}
 	l.addRate(s.Time)
@@ -73,11 +79,25 @@ func (l *Learner) Add(s *zone.Snapshot) {
 		l.mostFlows = max(l.mostFlows, l.flows.most(flowOf(s), s))
 		l.mostBurst = max(l.mostBurst, l.burst.most(socketOf(s), s))
 	}
+	if !l.hosts.knows(dst) {
+		if n := l.scan.add(endpoint{dst, service}, s); n > 0 {
+			l.scanAt = note(l.scanAt, peak{l.rows, int32(n), service})
+		}
+	}
 	l.hosts.add(dst, s)
 	l.hostAt = l.hosts.note(l.hostAt, l.rows, s)
 	if service.countable() {
 		l.ports.add(service, s)
 		l.portAt = l.ports.note(l.portAt, l.rows, s)
+	}
+}
+
+// expire lets go of what is too old at now.
+func (l *Learner) expire(now zone.Time) {
+	l.ports.expire(now, false)
+	l.scan.expire(now)
+	for _, c := range l.hosts.expire(now, false) {
+		l.scan.settle(c.key)
 	}
 }
 
@@ -87,10 +107,14 @@ func (f *fresh[K]) note(peaks []peak, row int, s *zone.Snapshot) []peak {
 	if n == 0 || f.pending[n-1].seq != s.Seq {
 		return peaks
 	}
+	return note(peaks, peak{row: row, count: int32(n)})
+}
+
+func note(peaks []peak, p peak) []peak {
 	if len(peaks) == maxPeaks {
 		peaks = slices.Delete(peaks, 0, maxPeaks/2)
 	}
-	return append(peaks, peak{row, n})
+	return append(peaks, p)
 }
 
 // most counts the flow of a snapshot and gives the count.
@@ -119,12 +143,27 @@ func (l *Learner) Fill(p *detect.Profile) {
 	p.MaxFlows, p.MaxBurst, p.MaxRate = l.mostFlows, l.mostBurst, l.mostInSecond
 }
 
+// NewHosts gives, by service, the most hosts that the device turned to there for
+// the first time, without an answer, within ContactSpan, after it had settled.
+func (l *Learner) NewHosts() map[Service]int {
+	most := map[Service]int{}
+	for _, p := range l.scanAt {
+		if l.settled(p) {
+			most[p.service] = max(most[p.service], int(p.count))
+		}
+	}
+	return most
+}
+
+// settled reports a peak after the device had settled.
+func (l *Learner) settled(p peak) bool { return float64(p.row) > settled*float64(l.rows) }
+
 // usual is the highest peak after the device had settled.
 func (l *Learner) usual(peaks []peak) int {
 	most := 0
 	for _, p := range peaks {
-		if float64(p.row) > settled*float64(l.rows) {
-			most = max(most, p.count)
+		if l.settled(p) {
+			most = max(most, int(p.count))
 		}
 	}
 	return most

@@ -3,10 +3,12 @@
 // of one packet at a time cannot, such as a scan of one host a minute, and its
 // reasons need no model to be understood.
 //
-// Five counts are kept for each device:
+// Six counts are kept for each device:
 //
 //   - hosts: hosts that the device never turned to before and that did not
 //     answer, within 10 minutes;
+//   - scan: those of them that it turned to for one service, each service by
+//     itself;
 //   - ports: services (protocol and destination port) likewise;
 //   - flows: TCP connections opened, or UDP services of hosts sent to, within 10
 //     seconds;
@@ -15,7 +17,9 @@
 //   - rate: packets sent within one second.
 //
 // Each has a limit: a floor, or a multiple of the most that the device did while
-// it was learned. A host or service that was turned to without alarm is known
+// it was learned. Scan says nothing that hosts does not say, unless the device was
+// seen to turn to many new hosts: it is then still held to the floor wherever it
+// did not. A host or service that was turned to without alarm is known
 // once it has left the span, or has answered: sent the device anything back but a
 // TCP reset or an ICMP error. Where packets to the device are not seen nothing
 // answers.
@@ -42,7 +46,7 @@ import (
 
 // The spans over which is counted.
 const (
-	ContactSpan = 10 * time.Minute // hosts and ports
+	ContactSpan = 10 * time.Minute // hosts, scan and ports
 	FlowSpan    = 10 * time.Second // flows
 	RateSpan    = time.Second      // burst and rate
 )
@@ -51,7 +55,7 @@ const (
 // learned, twice as many hosts, services and flows, and five times as many
 // packets.
 const (
-	hostFloor, hostFactor   = 7, 2
+	hostFloor, hostFactor   = 7, 2 // of hosts, and of scan
 	portFloor, portFactor   = 15, 2
 	flowFloor, flowFactor   = 39, 2
 	burstFloor, burstFactor = 99, 2
@@ -67,7 +71,8 @@ const (
 
 // Limit gives the most that is tolerated of a device for one of the reasons
 // ReasonHosts, ReasonPorts, ReasonFlows, ReasonBurst and ReasonRate; a device that does more is
-// malicious. It is 0 where the device is not judged by that count.
+// malicious. It is 0 where the device is not judged by that count. For ReasonScan
+// see [LimitOn].
 func Limit(p *detect.Profile, reason string) int {
 	switch reason {
 	case zone.ReasonHosts:
@@ -90,6 +95,14 @@ func Limit(p *detect.Profile, reason string) int {
 	return 0
 }
 
+// LimitOf gives the limit that the snapshots of a finding exceed.
+func LimitOf(p *detect.Profile, reason string, rows []zone.Snapshot) int {
+	if reason == zone.ReasonScan && len(rows) > 0 {
+		return LimitOn(p, ServiceOf(&rows[0]))
+	}
+	return Limit(p, reason)
+}
+
 func limit(floor, learned, most int) int {
 	if learned > most {
 		return 0
@@ -100,7 +113,7 @@ func limit(floor, learned, most int) int {
 // Finding is one count that exceeds its limit. The zero value is none; of a
 // device that is malicious already only the reason is told.
 type Finding struct {
-	Reason string // one that Limit has
+	Reason string // one that LimitOf has
 	// First is the oldest snapshot that counts. Contacts are the first
 	// snapshots to each host or service, or of each flow, in order; none for a rate, where every
 	// snapshot of the device counts.
@@ -111,6 +124,9 @@ type Finding struct {
 // Tracker counts what one device does after it was learned.
 type Tracker struct {
 	hosts *fresh[host]
+	quiet bool  // hosts are known, but not judged
+	scan  *scan // nil: switched off
+	scans scanLimits
 	ports *fresh[Service]
 	flows *fresh[flow]
 	burst *fresh[flow]
@@ -127,12 +143,20 @@ func NewTracker(p *detect.Profile, without func(reason string) bool) *Tracker {
 		return Limit(p, reason)
 	}
 	t := &Tracker{
-		hosts: newFresh[host](limitOf(zone.ReasonHosts), ContactSpan),
 		ports: newFresh[Service](limitOf(zone.ReasonPorts), ContactSpan),
 		flows: newFresh[flow](limitOf(zone.ReasonFlows), FlowSpan),
 		burst: newFresh[flow](limitOf(zone.ReasonBurst), RateSpan),
 		rate:  newRate(limitOf(zone.ReasonRate)),
 	}
+	most := limitOf(zone.ReasonHosts)
+	if !without(zone.ReasonScan) {
+		t.scans = newScanLimits(p)
+		t.scan = newScan(t.scans.room(p))
+		if most == 0 {
+			t.quiet, most = true, maxContacts
+		}
+	}
+	t.hosts = newFresh[host](most, ContactSpan)
 	for _, a := range p.Known {
 		t.hosts.learn(host(a))
 	}
@@ -148,14 +172,16 @@ func (t *Tracker) Add(s *zone.Snapshot, malicious bool) Finding {
 	if s.SrcMAC != s.Device {
 		return Finding{}
 	}
-	t.hosts.expire(s.Time, malicious)
-	t.ports.expire(s.Time, malicious)
+	t.expire(s.Time, malicious)
 	service, dst := ServiceOf(s), host(s.Dst)
 	t.flows.drop(s.Time)
 	t.burst.drop(s.Time)
-	var hosts, ports, flows, burst bool
+	var hosts, scan, ports, flows, burst bool
 	if Opens(s) {
-		hosts = t.hosts.add(dst, s)
+		if !t.hosts.knows(dst) {
+			scan = t.addScan(endpoint{dst, service}, s)
+			hosts = t.hosts.add(dst, s) && !t.quiet
+		}
 		ports = service.countable() && t.ports.add(service, s)
 		flows = service.flows() && t.flows.add(flowOf(s), s)
 		burst = service.flows() && t.burst.add(socketOf(s), s)
@@ -165,17 +191,48 @@ func (t *Tracker) Add(s *zone.Snapshot, malicious bool) Finding {
 	over := t.rate.add(s)
 	switch {
 	case hosts:
-		return t.hosts.finding(zone.ReasonHosts, malicious)
+		return finding(zone.ReasonHosts, t.hosts.pending, malicious)
+	case scan:
+		return finding(zone.ReasonScan, t.scan.latest(service, t.scans.on(service)+1), malicious)
 	case ports:
-		return t.ports.finding(zone.ReasonPorts, malicious)
+		return finding(zone.ReasonPorts, t.ports.pending, malicious)
 	case flows:
-		return t.flows.finding(zone.ReasonFlows, malicious)
+		return finding(zone.ReasonFlows, t.flows.pending, malicious)
 	case burst:
-		return t.burst.finding(zone.ReasonBurst, malicious)
+		return finding(zone.ReasonBurst, t.burst.pending, malicious)
 	case over:
 		return t.rate.finding()
 	}
 	return Finding{}
+}
+
+// expire lets go of what is too old at now.
+func (t *Tracker) expire(now zone.Time, malicious bool) {
+	t.ports.expire(now, malicious)
+	if t.scan == nil {
+		t.hosts.expire(now, malicious)
+		return
+	}
+	t.scan.expire(now)
+	for _, c := range t.hosts.expire(now, malicious) {
+		if t.hosts.knows(c.key) {
+			t.scan.settle(c.key)
+		}
+	}
+}
+
+// addScan counts a new host for one service and reports whether it carries the
+// count over the limit.
+func (t *Tracker) addScan(e endpoint, s *zone.Snapshot) bool {
+	if t.scan == nil {
+		return false
+	}
+	limit := t.scans.on(e.service)
+	if limit == 0 || t.scan.add(e, s) <= limit {
+		return false
+	}
+	t.hosts.spoiled = s.Seq
+	return true
 }
 
 // Met takes note of a snapshot of earlier days, when nothing was wrong: what it
@@ -190,5 +247,8 @@ func (t *Tracker) Met(s *zone.Snapshot) {
 // Answered takes note of an answer to the device.
 func (t *Tracker) Answered(a Answer, malicious bool) {
 	t.hosts.settle(a.from, malicious)
+	if t.scan != nil {
+		t.scan.settle(a.from)
+	}
 	t.ports.settle(a.service, malicious)
 }

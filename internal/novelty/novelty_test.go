@@ -479,16 +479,21 @@ func TestAddAllocatesNothing(t *testing.T) {
 
 func BenchmarkAdd(b *testing.B) {
 	var r rows
-	for name, dst := range map[string]int{"known": 2, "scan": 1 << 20} {
+	wide := telnet(1, 2, 3)
+	wide.NewHosts = maxContacts / 2
+	for name, c := range map[string]struct {
+		p    detect.Profile
+		scan bool
+	}{"known": {telnet(1, 2, 3), false}, "scan": {telnet(1, 2, 3), true}, "scan of a wide limit": {wide, true}} {
 		b.Run(name, func(b *testing.B) {
-			tr := tracker(telnet(1, 2, 3))
-			s := r.syn(0, 2, 23)
+			tr := tracker(c.p)
+			s := r.row(0, addr(2), protoTCP, 40000, 23, tcpSYN)
 			for i := range b.N {
-				s.Time += 1e6
-				if dst > 10 {
+				s.Time += 1e5
+				if c.scan {
 					s.Dst = addr(i)
 				}
-				tr.Add(s, false)
+				tr.Add(s, c.scan)
 			}
 		})
 	}

@@ -22,6 +22,15 @@ func Describe(p *detect.Profile, reason string, rows []zone.Snapshot) (string, z
 		f.Name, f.High = "new_hosts_10min", float64(p.NewHosts)
 		return fmt.Sprintf("turns to %d hosts it never contacted before in %s, with no answer, %s; at most %d in 10 min before",
 			n, span, services(rows), p.NewHosts), f
+	case zone.ReasonScan:
+		v := ServiceOf(&rows[0])
+		use, _ := p.Use(v.Proto, v.Port)
+		f.Name, f.High = "new_hosts_of_service_10min", float64(use.NewHosts)
+		hosts := "hosts it never contacted before"
+		if len(p.Known) >= detect.MaxKnown { // some that it contacted are not listed
+			hosts = "hosts"
+		}
+		return fmt.Sprintf("turns to %d %s %s in %s, with no answer; %s", n, hosts, v, span, before(p, v)), f
 	case zone.ReasonPorts:
 		f.Name, f.High = "new_ports_10min", float64(p.NewPorts)
 		return fmt.Sprintf("tries %d ports it never used before in %s, with no answer, the last %s at %s; at most %d in 10 min before",
@@ -37,6 +46,19 @@ func Describe(p *detect.Profile, reason string, rows []zone.Snapshot) (string, z
 	}
 	f.Name, f.High = "packets_1s", float64(p.MaxRate)
 	return fmt.Sprintf("sends %d packets in %s, the last to %s; at most %d in 1 s before", n, span, rows[n-1].Dst, p.MaxRate), f
+}
+
+// before says how many new hosts of a service the device turned to while it was
+// learned.
+func before(p *detect.Profile, v Service) string {
+	use, listed := p.Use(v.Proto, v.Port)
+	if listed || len(p.Ports) >= detect.MaxPorts {
+		return fmt.Sprintf("at most %d there in 10 min before", use.NewHosts)
+	}
+	if v.flows() {
+		return "it never used that port while it was learned"
+	}
+	return "it never did so while it was learned"
 }
 
 // services names the service that most rows are for, the first of equals.

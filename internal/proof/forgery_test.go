@@ -111,3 +111,68 @@ func TestNormalAsMalicious(t *testing.T) {
 	}
 	checkRefused(t, copyOf(t, f.bundle(t)), "segments[1].rows[0].snapshot.label")
 }
+
+// TestForgedScan: nor of rows a scan that they are not.
+func TestForgedScan(t *testing.T) {
+	m, err := detect.UnmarshalModel(testWorld(t).scan.Model.File)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := map[string]struct {
+		forge func(f *forgery)
+		field string
+	}{
+		"another service": {func(f *forgery) { f.segments[0][1].DstPort++ }, "verdict.tx"},
+		"its own service": {func(f *forgery) {
+			every(f.segments[0], func(s *zone.Snapshot) { s.Proto, s.SrcPort, s.DstPort = 17, 123, 123 })
+		}, "verdict.tx"},
+		"a host that it knew":   {func(f *forgery) { f.segments[0][1].Dst = m.Profile.Known[0] }, "verdict.tx"},
+		"a host twice":          {func(f *forgery) { f.segments[0][1].Dst = f.segments[0][0].Dst }, "verdict.tx"},
+		"an answer":             {func(f *forgery) { f.segments[0][1].TCPFlags = 0x12 }, "verdict.tx"},
+		"hosts, of any service": {func(f *forgery) { f.verdict.Reason, f.alert.Reason = zone.ReasonHosts, zone.ReasonHosts }, "verdict.tx"},
+		"another limit":         {func(f *forgery) { f.verdict.Threshold--; f.alert.Threshold-- }, "alert.threshold"},
+		"another count":         {func(f *forgery) { f.verdict.Score++; f.alert.Score++ }, "alert.score"},
+		"another feature":       {func(f *forgery) { f.alert.Features[0].High++ }, "alert.features[0].high"},
+		"one host fewer": {func(f *forgery) {
+			f.segments[0], f.shown[0] = f.segments[0][1:], upTo(0, len(f.segments[0])-1)
+			f.alert.Contacts = f.alert.Contacts[1:]
+			f.alert.First, f.verdict.First = f.alert.Contacts[0], f.alert.Contacts[0]
+		}, "verdict.tx"},
+	}
+	if _, err := Verify(copyOf(t, scanForgery(t).bundle(t)), master()); err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			f := scanForgery(t)
+			tt.forge(f)
+			checkRefused(t, copyOf(t, f.bundle(t)), tt.field)
+		})
+	}
+}
+
+// scanForgery takes the scan's bundle apart; its one segment holds nothing but the
+// contacts.
+func scanForgery(tb testing.TB) *forgery {
+	tb.Helper()
+	b := testWorld(tb).scan
+	f := &forgery{file: b.Model.File, alert: b.Alert}
+	f.alert.Features, f.alert.Contacts = slices.Clone(b.Alert.Features), slices.Clone(b.Alert.Contacts)
+	f.accepted = *bodyOf[*contract.ModelAccepted](tb, b.Model.Accepted)
+	f.verdict = *bodyOf[*contract.VerdictChanged](tb, b.Verdict)
+	var rows []zone.Snapshot
+	for _, s := range b.Segments {
+		for _, r := range s.Rows {
+			rows = append(rows, r.Snapshot)
+		}
+	}
+	f.segments, f.shown = [][]zone.Snapshot{rows}, [][]int{upTo(0, len(rows))}
+	return f
+}
+
+// every changes all rows.
+func every(rows []zone.Snapshot, change func(s *zone.Snapshot)) {
+	for i := range rows {
+		change(&rows[i])
+	}
+}

@@ -86,11 +86,12 @@ func (c *checker) checkCount() (string, error) {
 		return "", failf("verdict.tx", "its reason is %q: %v", c.verdict.Reason, err)
 	}
 	said := ""
-	if c.verdict.Reason == zone.ReasonHosts || c.verdict.Reason == zone.ReasonPorts {
+	switch c.verdict.Reason {
+	case zone.ReasonHosts, zone.ReasonScan, zone.ReasonPorts:
 		said = "; that none had been contacted since, and that none answered, is the gateway's word"
 	}
 	return fmt.Sprintf("%s: counted again, %d are more than the limit of %d that follows from the model%s",
-		c.verdict.Reason, n, novelty.Limit(&c.model.Profile, c.verdict.Reason), said), nil
+		c.verdict.Reason, n, novelty.LimitOf(&c.model.Profile, c.verdict.Reason, c.rows), said), nil
 }
 
 // checkSource checks a verdict that needs no vote.

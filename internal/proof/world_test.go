@@ -6,6 +6,7 @@ import (
 	"crypto/ed25519"
 	"fmt"
 	"iter"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"sync"
@@ -41,13 +42,13 @@ const (
 )
 
 // world is a simulated home that was learned and attacked: the bundles of its
-// three alerts, and all rows of the device that the first is about.
+// four alerts, and all rows of the device that the first is about.
 type world struct {
-	score, source, hosts *Bundle
-	rows                 []zone.Snapshot
+	score, source, hosts, scan *Bundle
+	rows                       []zone.Snapshot
 }
 
-func (w *world) bundles() []*Bundle { return []*Bundle{w.score, w.source, w.hosts} }
+func (w *world) bundles() []*Bundle { return []*Bundle{w.score, w.source, w.hosts, w.scan} }
 
 var theWorld = sync.OnceValues(func() (w world, err error) {
 	dir, err := os.MkdirTemp("", "proof")
@@ -138,16 +139,20 @@ func makeWorld(ctx context.Context, dir string) (w world, err error) {
 
 func newHome() *simulate.Home { return simulate.NewHome(simulate.HomeOptions{Seed: 1, Start: began}) }
 
-// live lets three devices of the home be learned, then one scan for victims, one
-// forge its source address and one scan a host a minute.
+// live lets four devices of the home be learned, one of which tries many time
+// servers; then one scans for victims, one forges its source address, and two
+// scan a host a minute.
 func live(ctx context.Context, m *monitor.Monitor) error {
-	bad, forger, sly := newHome().Devices()[0], newHome().Devices()[1], newHome().Devices()[2]
+	bad, forger, sly, late := newHome().Devices()[0], newHome().Devices()[1], newHome().Devices()[2], newHome().Devices()[3]
 	gateway, _ := newHome().Gateway()
 	learned := began.Add(40 * time.Minute)
-	for _, mac := range []zone.MAC{bad.MAC, forger.MAC, sly.MAC} {
+	for _, mac := range []zone.MAC{bad.MAC, forger.MAC, sly.MAC, late.MAC} {
 		if err := observe(ctx, m, newHome().Frames(learned), mac, 250, 1000); err != nil {
 			return err
 		}
+	}
+	if err := askTime(ctx, m, late, learned); err != nil {
+		return err
 	}
 	if err := m.FinishLearning(ctx, nil); err != nil {
 		return err
@@ -161,9 +166,26 @@ func live(ctx context.Context, m *monitor.Monitor) error {
 			return err
 		}
 	}
-	slow := simulate.Overlay{MAC: sly.MAC, IP: sly.IP, GatewayMAC: gateway, Kind: simulate.SlowScan,
-		Start: learned.Add(time.Hour), Duration: 15 * time.Minute, Seed: 1}
-	return observe(ctx, m, slow.Frames(), sly.MAC, 26, 5)
+	for _, d := range []simulate.Device{sly, late} {
+		slow := simulate.Overlay{MAC: d.MAC, IP: d.IP, GatewayMAC: gateway, Kind: simulate.SlowScan,
+			Start: learned.Add(time.Hour), Duration: 15 * time.Minute, Seed: 1}
+		if err := observe(ctx, m, slow.Frames(), d.MAC, 26, 5); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// askTime lets a device try a dozen time servers that do not answer.
+func askTime(ctx context.Context, m *monitor.Monitor, d simulate.Device, from zone.Time) error {
+	for i := range 12 {
+		p := packet.Packet{Time: from.Add(time.Duration(i) * time.Second), Length: 90, Kind: packet.KindIPv4, EtherType: 0x0800, HasMAC: true,
+			SrcMAC: d.MAC, Src: d.IP, Dst: netip.AddrFrom4([4]byte{198, 18, 0, byte(i)}), Proto: 17, SrcPort: 123, DstPort: 123, HasPorts: true}
+		if err := m.Observe(ctx, &p); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // observe shows the monitor the first packets of one device, and closes the
@@ -206,9 +228,11 @@ func collect(ctx context.Context, from Source, raised []zone.Alert) (w world, er
 			w.source = b
 		case a.Reason == zone.ReasonHosts && w.hosts == nil:
 			w.hosts = b
+		case a.Reason == zone.ReasonScan && w.scan == nil:
+			w.scan = b
 		}
 	}
-	if w.score == nil || w.source == nil || w.hosts == nil {
+	if w.score == nil || w.source == nil || w.hosts == nil || w.scan == nil {
 		return w, fmt.Errorf("the attacks raised %+v", raised)
 	}
 	for s, err := range from.Store.Rows(ctx, 1, from.Store.Last(), w.score.Alert.Device) {

@@ -12,6 +12,7 @@ const (
 	ReasonScore  = "score"  // the window vote over the detector's scores
 	ReasonSource = "source" // a source address that the device never had
 	ReasonHosts  = "hosts"  // many hosts that the device never turned to before
+	ReasonScan   = "scan"   // many such hosts for one service
 	ReasonPorts  = "ports"  // many services that it never used before
 	ReasonFlows  = "flows"  // many more connections opened in 10 seconds than ever before
 	ReasonBurst  = "burst"  // many more sockets that send in one second
@@ -33,7 +34,7 @@ type Alert struct {
 	Reason string `json:"reason"` // one of the constants, but ReasonQuiet
 	Text   string `json:"text"`   // the reason in words
 	// Score is the median of the flagged snapshots' scores; for ReasonHosts,
-	// ReasonPorts, ReasonFlows, ReasonBurst and ReasonRate the count, and Threshold the most tolerated.
+	// ReasonScan, ReasonPorts, ReasonFlows, ReasonBurst and ReasonRate the count, and Threshold the most tolerated.
 	Score     float64 `json:"score"`
 	Threshold float64 `json:"threshold"`
 	Window    int     `json:"window"`  // snapshots that vote
@@ -43,7 +44,7 @@ type Alert struct {
 	First     SeqID   `json:"first_seq"` // the evidence: the device's snapshots from here
 	Last      SeqID   `json:"last_seq"`  // to here
 	Rows      int     `json:"rows"`
-	// Contacts are the snapshots of ReasonHosts, ReasonPorts, ReasonFlows and
+	// Contacts are the snapshots of ReasonHosts, ReasonScan, ReasonPorts, ReasonFlows and
 	// ReasonBurst: the first to each host or service, or of each flow. The others' evidence is every snapshot of the range,
 	// and the list is empty, never nil.
 	Contacts []SeqID        `json:"contacts"`
