@@ -115,6 +115,8 @@ func signatureID(reason string) int {
 		return 7
 	case zone.ReasonScan:
 		return 8
+	case zone.ReasonSilent:
+		return 9
 	}
 	return 0
 }

@@ -182,7 +182,7 @@ func (m *Monitor) install(d *device, model *detect.Model, digest zone.Hash) {
 }
 
 func (m *Monitor) newTracker(model *detect.Model) *novelty.Tracker {
-	return novelty.NewTracker(&model.Profile, m.without)
+	return novelty.NewTracker(&model.Profile, m.callers, m.without)
 }
 
 // without reports a reason that is switched off.

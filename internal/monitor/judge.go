@@ -32,7 +32,10 @@ func (m *Monitor) Process(ctx context.Context) error {
 // snapshot i of the batch, and gives the number of the next.
 func (m *Monitor) answered(n, i int) int {
 	for ; n < len(m.answers) && m.answers[n].before <= i; n++ {
-		if a := &m.answers[n]; a.to.novel != nil {
+		switch a := &m.answers[n]; {
+		case a.to == nil:
+			m.callers.Called(a.Answer)
+		case a.to.novel != nil:
 			a.to.novel.Answered(a.Answer, a.to.state == zone.StateMalicious)
 		}
 	}

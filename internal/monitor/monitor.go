@@ -59,7 +59,7 @@ type Options struct {
 
 // Reasons gives the reasons of alerts, for Options.Without.
 func Reasons() []string {
-	return []string{zone.ReasonScore, zone.ReasonSource, zone.ReasonHosts, zone.ReasonScan, zone.ReasonPorts, zone.ReasonFlows, zone.ReasonBurst, zone.ReasonRate}
+	return []string{zone.ReasonScore, zone.ReasonSource, zone.ReasonHosts, zone.ReasonScan, zone.ReasonPorts, zone.ReasonFlows, zone.ReasonBurst, zone.ReasonRate, zone.ReasonSilent}
 }
 
 // MinSnapshots is the fewest that a device can be learned from.
@@ -136,6 +136,7 @@ type Monitor struct {
 	batch    []zone.Snapshot // scored and judged together
 	owners   []*device       // of the batch's snapshots
 	answers  []answer        // between the batch's snapshots
+	callers  *novelty.Heard
 	misuse   []string        // why a snapshot's source is wrong, "" if it is not
 	segment  []zone.Snapshot // judged, not yet in the store
 	nextSeq  zone.SeqID
@@ -159,6 +160,7 @@ func New(ctx context.Context, o Options, p Parts, past Past) (*Monitor, error) {
 		evicted:   map[zone.MAC]*device{},
 		waiting:   newWaiting(o.MaxDevices),
 		sources:   newSources(),
+		callers:   novelty.NewHeard(),
 		record:    newRecorder(p, past),
 		nextSeq:   past.LastSeq + 1,
 		trained:   make(chan trained, o.MaxDevices),
@@ -213,17 +215,19 @@ func (m *Monitor) processIf(ctx context.Context, full bool) error {
 // batch it came.
 type answer struct {
 	before int
-	to     *device
+	to     *device // nil: to a group
 	novelty.Answer
 }
 
 // maxAnswers bounds the answers that wait for the batch.
 const maxAnswers = 4096
 
-// noteAnswer keeps for the batch that somebody answers a learned device.
+// noteAnswer keeps for the batch that somebody sends to a learned device, or to a
+// group.
 func (m *Monitor) noteAnswer(p *packet.Packet) {
 	to := m.devices[p.DstMAC]
-	if to == nil || to.model == nil || p.SrcMAC == p.DstMAC {
+	learned := to != nil && to.model != nil && p.SrcMAC != p.DstMAC
+	if !learned && !p.DstMAC.IsGroup() {
 		return
 	}
 	a, ok := novelty.AnswerOf(p)
@@ -328,6 +332,7 @@ func (m *Monitor) Flush(ctx context.Context) error {
 func (m *Monitor) Restart() {
 	m.extractor.Reset()
 	m.packets = 0
+	m.callers = novelty.NewHeard()
 	for _, d := range m.devices {
 		m.forgetTraffic(d)
 	}

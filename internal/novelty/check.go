@@ -25,7 +25,7 @@ func Check(p *detect.Profile, reason string, rows []zone.Snapshot) (int, error) 
 	switch reason {
 	case zone.ReasonFlows:
 		span = FlowSpan
-	case zone.ReasonBurst, zone.ReasonRate:
+	case zone.ReasonBurst, zone.ReasonRate, zone.ReasonSilent:
 		span = RateSpan
 	}
 	last := &rows[len(rows)-1]
@@ -45,10 +45,13 @@ func Check(p *detect.Profile, reason string, rows []zone.Snapshot) (int, error) 
 		if v := ServiceOf(s); reason == zone.ReasonScan && v != ServiceOf(last) {
 			return 0, fmt.Errorf("SEQ %d is %s, the last %s", s.Seq, v, ServiceOf(last))
 		}
+		if reason == zone.ReasonSilent && s.Dst != last.Dst {
+			return 0, fmt.Errorf("SEQ %d is to %s, the last to %s", s.Seq, s.Dst, last.Dst)
+		}
 		different[counted(reason, s)] = true
 	}
 	if len(different) != len(rows) {
-		return 0, errors.New("a host, service or flow is counted twice")
+		return 0, errors.New("a host, service, flow or packet is counted twice")
 	}
 	return len(rows), nil
 }
@@ -60,6 +63,8 @@ func counted(reason string, s *zone.Snapshot) any {
 		return host(s.Dst)
 	case zone.ReasonPorts:
 		return ServiceOf(s)
+	case zone.ReasonSilent:
+		return s.Seq
 	}
 	if reason == zone.ReasonBurst {
 		return socketOf(s)
@@ -75,12 +80,16 @@ func used(p *detect.Profile, v Service) bool {
 
 // checkContact says why a snapshot is no contact that was new to the device.
 func checkContact(p *detect.Profile, reason string, s *zone.Snapshot) error {
-	if !Opens(s) || s.SrcMAC != s.Device {
+	turns := Opens(s)
+	if reason == zone.ReasonSilent {
+		turns = provokes(s)
+	}
+	if !turns || s.SrcMAC != s.Device {
 		return fmt.Errorf("SEQ %d does not turn to a host", s.Seq)
 	}
 	v := ServiceOf(s)
 	switch {
-	case (reason == zone.ReasonHosts || reason == zone.ReasonScan) && slices.Contains(p.Known, s.Dst):
+	case (reason == zone.ReasonHosts || reason == zone.ReasonScan || reason == zone.ReasonSilent) && slices.Contains(p.Known, s.Dst):
 		return fmt.Errorf("SEQ %d is to %s, which the device knew", s.Seq, s.Dst)
 	case reason == zone.ReasonPorts && used(p, v):
 		return fmt.Errorf("SEQ %d is %s, which the device used", s.Seq, v)

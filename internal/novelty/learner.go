@@ -30,6 +30,8 @@ type Learner struct {
 	flows, burst *fresh[flow]
 	mostFlows    int
 	mostBurst    int
+	silence      *silence
+	mostSilent   int
 	second       []zone.Time // of the snapshots within RateSpan
 	mostInSecond int
 }
@@ -46,7 +48,7 @@ func NewLearner() *Learner {
 	return &Learner{
 		hosts: newFresh[host](maxContacts, ContactSpan), scan: newScan(maxEndpoints), ports: newFresh[Service](maxContacts, ContactSpan),
 		flows: newFresh[flow](maxContacts, FlowSpan), burst: newFresh[flow](maxContacts, RateSpan),
-		known: map[netip.Addr]struct{}{},
+		silence: newSilence(maxContacts, NewHeard()), known: map[netip.Addr]struct{}{},
 	}
 }
 
@@ -68,6 +70,7 @@ func (l *Learner) Add(s *zone.Snapshot) {
 		l.ports.settle(service, false)
 	}
 	l.addRate(s.Time)
+	l.addSilent(s)
 	if !Opens(s) {
 		l.hosts.meet(dst, false)
 		return
@@ -133,6 +136,14 @@ func (l *Learner) addRate(now zone.Time) {
 	l.mostInSecond = max(l.mostInSecond, len(l.second))
 }
 
+func (l *Learner) addSilent(s *zone.Snapshot) {
+	if showsHeard(s) {
+		l.silence.hear(host(s.Dst))
+	} else if to, _ := l.silence.add(s); to != nil {
+		l.mostSilent = max(l.mostSilent, to.inSpan())
+	}
+}
+
 // Fill sets the part of the profile that a Tracker reads, but for its ports.
 func (l *Learner) Fill(p *detect.Profile) {
 	for a := range l.known {
@@ -141,6 +152,7 @@ func (l *Learner) Fill(p *detect.Profile) {
 	slices.SortFunc(p.Known, netip.Addr.Compare)
 	p.NewHosts, p.NewPorts = l.usual(l.hostAt), l.usual(l.portAt)
 	p.MaxFlows, p.MaxBurst, p.MaxRate = l.mostFlows, l.mostBurst, l.mostInSecond
+	p.MaxSilent = l.mostSilent
 }
 
 // NewHosts gives, by service, the most hosts that the device turned to there for

@@ -3,7 +3,7 @@
 // of one packet at a time cannot, such as a scan of one host a minute, and its
 // reasons need no model to be understood.
 //
-// Six counts are kept for each device:
+// Seven counts are kept for each device:
 //
 //   - hosts: hosts that the device never turned to before and that did not
 //     answer, within 10 minutes;
@@ -14,7 +14,9 @@
 //     seconds;
 //   - burst: sockets of TCP and UDP that send to one of another host, within one
 //     second;
-//   - rate: packets sent within one second.
+//   - rate: packets sent within one second;
+//   - silent: packets sent within one second to one host that the device never
+//     turned to before and that sends it nothing but TCP resets and ICMP errors.
 //
 // Each has a limit: a floor, or a multiple of the most that the device did while
 // it was learned. Scan says nothing that hosts does not say, unless the device was
@@ -31,7 +33,8 @@
 // whole time, boots included, they and the devices of a public set of set-ups
 // opened at most 22 flows in 10 seconds, used at most 31 sockets in one second and
 // sent at most 131 packets in one second; a download at 5 Mbit/s is 214
-// acknowledgements a second.
+// acknowledgements a second. To one silent host the 17 devices sent at most 4
+// packets in one second.
 //
 // Time comes with the snapshots. Memory is bounded for each device. Not safe
 // for concurrent use.
@@ -48,18 +51,20 @@ import (
 const (
 	ContactSpan = 10 * time.Minute // hosts, scan and ports
 	FlowSpan    = 10 * time.Second // flows
-	RateSpan    = time.Second      // burst and rate
+	RateSpan    = time.Second      // burst, rate and silent
 )
 
 // The most that is tolerated of any device: of one that did more while it was
-// learned, twice as many hosts, services and flows, and five times as many
-// packets.
+// learned, twice as many hosts, services, flows and packets to a silent host, and
+// five times as many packets.
 const (
 	hostFloor, hostFactor   = 7, 2 // of hosts, and of scan
 	portFloor, portFactor   = 15, 2
 	flowFloor, flowFactor   = 39, 2
 	burstFloor, burstFactor = 99, 2
 	rateFloor, rateFactor   = 400, 5
+
+	silentFloor, silentFactor = 15, 2
 )
 
 // maxContacts and maxRate bound the limits, and with them what is remembered: a
@@ -70,8 +75,8 @@ const (
 )
 
 // Limit gives the most that is tolerated of a device for one of the reasons
-// ReasonHosts, ReasonPorts, ReasonFlows, ReasonBurst and ReasonRate; a device that does more is
-// malicious. It is 0 where the device is not judged by that count. For ReasonScan
+// ReasonHosts, ReasonPorts, ReasonFlows, ReasonBurst, ReasonRate and ReasonSilent; a device
+// that does more is malicious. It is 0 where the device is not judged by that count. For ReasonScan
 // see [LimitOn].
 func Limit(p *detect.Profile, reason string) int {
 	switch reason {
@@ -91,6 +96,11 @@ func Limit(p *detect.Profile, reason string) int {
 		return limit(burstFloor, burstFactor*p.MaxBurst, maxContacts)
 	case zone.ReasonRate:
 		return limit(rateFloor, rateFactor*p.MaxRate, maxRate)
+	case zone.ReasonSilent:
+		if len(p.Known) >= detect.MaxKnown {
+			return 0 // which hosts are new is not known
+		}
+		return limit(silentFloor, silentFactor*p.MaxSilent, maxContacts)
 	}
 	return 0
 }
@@ -115,8 +125,8 @@ func limit(floor, learned, most int) int {
 type Finding struct {
 	Reason string // one that LimitOf has
 	// First is the oldest snapshot that counts. Contacts are the first
-	// snapshots to each host or service, or of each flow, in order; none for a rate, where every
-	// snapshot of the device counts.
+	// snapshots to each host or service, or of each flow, or those to a silent host,
+	// in order; none for a rate, where every snapshot of the device counts.
 	First    zone.SeqID
 	Contacts []zone.SeqID
 }
@@ -131,11 +141,14 @@ type Tracker struct {
 	flows *fresh[flow]
 	burst *fresh[flow]
 	rate  *rate
+
+	silence *silence
 }
 
 // NewTracker makes a tracker of a device with the given profile that keeps to
-// the counts that are not switched off by their reasons.
-func NewTracker(p *detect.Profile, without func(reason string) bool) *Tracker {
+// the counts that are not switched off by their reasons. Callers are the hosts that
+// sent to groups, those of many devices' trackers at once.
+func NewTracker(p *detect.Profile, callers *Heard, without func(reason string) bool) *Tracker {
 	limitOf := func(reason string) int {
 		if without(reason) {
 			return 0
@@ -147,6 +160,8 @@ func NewTracker(p *detect.Profile, without func(reason string) bool) *Tracker {
 		flows: newFresh[flow](limitOf(zone.ReasonFlows), FlowSpan),
 		burst: newFresh[flow](limitOf(zone.ReasonBurst), RateSpan),
 		rate:  newRate(limitOf(zone.ReasonRate)),
+
+		silence: newSilence(limitOf(zone.ReasonSilent), callers),
 	}
 	most := limitOf(zone.ReasonHosts)
 	if !without(zone.ReasonScan) {
@@ -159,6 +174,7 @@ func NewTracker(p *detect.Profile, without func(reason string) bool) *Tracker {
 	t.hosts = newFresh[host](most, ContactSpan)
 	for _, a := range p.Known {
 		t.hosts.learn(host(a))
+		t.silence.learned[host(a)] = struct{}{}
 	}
 	for _, u := range p.Ports {
 		t.ports.learn(Service{u.Proto, u.Port})
@@ -189,6 +205,7 @@ func (t *Tracker) Add(s *zone.Snapshot, malicious bool) Finding {
 		t.hosts.meet(dst, malicious)
 	}
 	over := t.rate.add(s)
+	to, silent := t.silence.add(s)
 	switch {
 	case hosts:
 		return finding(zone.ReasonHosts, t.hosts.pending, malicious)
@@ -200,6 +217,8 @@ func (t *Tracker) Add(s *zone.Snapshot, malicious bool) Finding {
 		return finding(zone.ReasonFlows, t.flows.pending, malicious)
 	case burst:
 		return finding(zone.ReasonBurst, t.burst.pending, malicious)
+	case silent:
+		return to.contacts(zone.ReasonSilent, malicious)
 	case over:
 		return t.rate.finding()
 	}
@@ -236,16 +255,23 @@ func (t *Tracker) addScan(e endpoint, s *zone.Snapshot) bool {
 }
 
 // Met takes note of a snapshot of earlier days, when nothing was wrong: what it
-// turned to is known.
+// turned to is known, and who had answered was heard of.
 func (t *Tracker) Met(s *zone.Snapshot) {
+	if showsHeard(s) {
+		t.silence.hear(host(s.Dst))
+	}
 	if Opens(s) {
 		t.hosts.meet(host(s.Dst), false)
 		t.ports.meet(ServiceOf(s), false)
 	}
 }
 
-// Answered takes note of an answer to the device.
+// Answered takes note of a packet to the device.
 func (t *Tracker) Answered(a Answer, malicious bool) {
+	t.silence.hear(a.from)
+	if !a.settles {
+		return
+	}
 	t.hosts.settle(a.from, malicious)
 	if t.scan != nil {
 		t.scan.settle(a.from)

@@ -33,7 +33,7 @@ func (r *rows) syn(at time.Duration, dst int, port uint16) *zone.Snapshot {
 func all(string) bool  { return true }
 func none(string) bool { return false }
 
-func tracker(p detect.Profile) *Tracker { return NewTracker(&p, none) }
+func tracker(p detect.Profile) *Tracker { return NewTracker(&p, NewHeard(), none) }
 
 func telnet(known ...int) detect.Profile {
 	p := detect.Profile{Ports: []detect.PortUse{{Proto: protoTCP, Port: 23}}}
@@ -316,7 +316,7 @@ func TestRate(t *testing.T) {
 func TestSwitchedOff(t *testing.T) {
 	var r rows
 	p := telnet()
-	tr := NewTracker(&p, all)
+	tr := NewTracker(&p, NewHeard(), all)
 	for i := range 5000 {
 		if f := tr.Add(r.syn(time.Duration(i)*time.Microsecond, i, uint16(i)), false); f.Reason != "" {
 			t.Fatalf("row %d: %+v", i, f)
@@ -424,7 +424,7 @@ func TestCheck(t *testing.T) {
 		"the device knew": {zone.ReasonHosts, scan(8, func(s []zone.Snapshot) { s[3].Dst = addr(500) })},
 		"does not turn":   {zone.ReasonHosts, scan(8, func(s []zone.Snapshot) { s[3].TCPFlags = tcpACK })},
 		"from the last":   {zone.ReasonHosts, scan(12, same)},
-		"or flow is counted": {zone.ReasonBurst, scan(100, func(s []zone.Snapshot) {
+		"flow or packet is counted": {zone.ReasonBurst, scan(100, func(s []zone.Snapshot) {
 			for i := range s {
 				s[i].Time = 0
 			}

@@ -27,7 +27,7 @@ func newRate(limit int) *rate {
 func (r *rate) add(s *zone.Snapshot) bool {
 	b := beat{s.Seq, s.Time}
 	if r.newest.Sub(s.Time) > RateSpan { // the clock was set back
-		r.ring, r.oldest = r.ring[:0], 0
+		r.reset()
 	}
 	r.newest = s.Time
 	switch {
@@ -42,6 +42,32 @@ func (r *rate) add(s *zone.Snapshot) bool {
 	return len(r.ring) == cap(r.ring) && within(r.ring[r.oldest].time, s.Time, RateSpan)
 }
 
+// reset forgets all snapshots.
+func (r *rate) reset() { r.ring, r.oldest = r.ring[:0], 0 }
+
+// inSpan counts the snapshots within the span before the newest.
+func (r *rate) inSpan() int {
+	n := 0
+	for _, b := range r.ring {
+		if within(b.time, r.newest, RateSpan) {
+			n++
+		}
+	}
+	return n
+}
+
 func (r *rate) finding() Finding {
 	return Finding{Reason: zone.ReasonRate, First: r.ring[r.oldest].seq}
+}
+
+// contacts is a finding that names every snapshot.
+func (r *rate) contacts(reason string, malicious bool) Finding {
+	if malicious {
+		return Finding{Reason: reason}
+	}
+	found := Finding{Reason: reason, First: r.ring[r.oldest].seq}
+	for i := range r.ring {
+		found.Contacts = append(found.Contacts, r.ring[(r.oldest+i)%len(r.ring)].seq)
+	}
+	return found
 }

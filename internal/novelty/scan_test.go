@@ -185,7 +185,7 @@ func TestScanAlone(t *testing.T) {
 	for _, off := range []string{zone.ReasonHosts, zone.ReasonScan} {
 		var r rows
 		p := telnet()
-		tr := NewTracker(&p, func(reason string) bool { return reason == off })
+		tr := NewTracker(&p, NewHeard(), func(reason string) bool { return reason == off })
 		got := ""
 		for i := range 8 {
 			got = tr.Add(r.syn(0, i, 23), false).Reason
@@ -332,7 +332,7 @@ func TestScanAddsNothingToTheFloor(t *testing.T) {
 				break
 			}
 			if r.IntN(4) == 0 {
-				tr.Answered(Answer{host(s.Dst), ServiceOf(s)}, false)
+				tr.Answered(Answer{host(s.Dst), ServiceOf(s), true}, false)
 			}
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 
-	"bellwether/internal/packet"
 	"bellwether/internal/zone"
 )
 
@@ -116,27 +115,9 @@ const (
 	echoRequest6 = 128
 )
 
-// Answer is what a packet to a device says of a host that the device turned to.
+// Answer is what a packet to a device says of the host that sent it.
 type Answer struct {
 	from    host
 	service Service
-}
-
-// AnswerOf gives the answer that a packet to a device is, if it is one: not a
-// TCP reset, nor an ICMP error.
-func AnswerOf(p *packet.Packet) (Answer, bool) {
-	a := Answer{from: host(p.Src), service: Service{uint16(p.Proto), p.SrcPort}}
-	switch {
-	case !p.Src.IsValid():
-		return a, false
-	case p.Kind == packet.KindARP:
-		a.service = Service{Proto: protoARP}
-	case p.Proto == protoTCP:
-		return a, p.TCPFlags&(tcpSYN|tcpACK) != 0 && p.TCPFlags&tcpRST == 0
-	case p.Proto == protoICMP:
-		return a, p.ICMPType == 0
-	case p.Proto == protoICMPv6:
-		return a, p.ICMPType == 129
-	}
-	return a, true
+	settles bool // the device's question to it, if there was one
 }

@@ -44,6 +44,11 @@ func Describe(p *detect.Profile, reason string, rows []zone.Snapshot) (string, z
 		f.Name, f.High = "sockets_1s", float64(p.MaxBurst)
 		return fmt.Sprintf("sends from %d sockets in %s, %s; at most %d in %s before", n, span, services(rows), p.MaxBurst, RateSpan), f
 	}
+	if reason == zone.ReasonSilent {
+		f.Name, f.High = "packets_to_silent_host_1s", float64(p.MaxSilent)
+		return fmt.Sprintf("sends %d packets in %s to %s, which it never contacted before and which does not answer, %s; at most %d in 1 s to such a host before",
+			n, span, rows[n-1].Dst, services(rows), p.MaxSilent), f
+	}
 	f.Name, f.High = "packets_1s", float64(p.MaxRate)
 	return fmt.Sprintf("sends %d packets in %s, the last to %s; at most %d in 1 s before", n, span, rows[n-1].Dst, p.MaxRate), f
 }

@@ -87,7 +87,7 @@ func (c *checker) checkCount() (string, error) {
 	}
 	said := ""
 	switch c.verdict.Reason {
-	case zone.ReasonHosts, zone.ReasonScan, zone.ReasonPorts:
+	case zone.ReasonHosts, zone.ReasonScan, zone.ReasonPorts, zone.ReasonSilent:
 		said = "; that none had been contacted since, and that none answered, is the gateway's word"
 	}
 	return fmt.Sprintf("%s: counted again, %d are more than the limit of %d that follows from the model%s",

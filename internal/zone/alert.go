@@ -17,6 +17,7 @@ const (
 	ReasonFlows  = "flows"  // many more connections opened in 10 seconds than ever before
 	ReasonBurst  = "burst"  // many more sockets that send in one second
 	ReasonRate   = "rate"   // many more packets in a second than ever before
+	ReasonSilent = "silent" // many packets to one new host that does not answer
 	ReasonQuiet  = "quiet"  // back to normal for long enough
 )
 
@@ -34,7 +35,7 @@ type Alert struct {
 	Reason string `json:"reason"` // one of the constants, but ReasonQuiet
 	Text   string `json:"text"`   // the reason in words
 	// Score is the median of the flagged snapshots' scores; for ReasonHosts,
-	// ReasonScan, ReasonPorts, ReasonFlows, ReasonBurst and ReasonRate the count, and Threshold the most tolerated.
+	// ReasonScan, ReasonPorts, ReasonFlows, ReasonBurst, ReasonRate and ReasonSilent the count, and Threshold the most tolerated.
 	Score     float64 `json:"score"`
 	Threshold float64 `json:"threshold"`
 	Window    int     `json:"window"`  // snapshots that vote
@@ -45,8 +46,9 @@ type Alert struct {
 	Last      SeqID   `json:"last_seq"`  // to here
 	Rows      int     `json:"rows"`
 	// Contacts are the snapshots of ReasonHosts, ReasonScan, ReasonPorts, ReasonFlows and
-	// ReasonBurst: the first to each host or service, or of each flow. The others' evidence is every snapshot of the range,
-	// and the list is empty, never nil.
+	// ReasonBurst: the first to each host or service, or of each flow; and those of
+	// ReasonSilent. The others' evidence is every snapshot of the range, and the list
+	// is empty, never nil.
 	Contacts []SeqID        `json:"contacts"`
 	Features []AlertFeature `json:"features"` // those that made the score, largest share first
 }
