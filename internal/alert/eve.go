@@ -117,6 +117,8 @@ func signatureID(reason string) int {
 		return 8
 	case zone.ReasonSilent:
 		return 9
+	case zone.ReasonPeer:
+		return 10
 	}
 	return 0
 }

@@ -143,7 +143,7 @@ func TestFlowIDOfBothDirections(t *testing.T) {
 
 func TestReasons(t *testing.T) {
 	for reason, want := range map[string]int{zone.ReasonScore: 1, zone.ReasonSource: 2, zone.ReasonHosts: 3, zone.ReasonPorts: 4,
-		zone.ReasonRate: 5, zone.ReasonFlows: 6, zone.ReasonBurst: 7, zone.ReasonScan: 8, zone.ReasonSilent: 9} {
+		zone.ReasonRate: 5, zone.ReasonFlows: 6, zone.ReasonBurst: 7, zone.ReasonScan: 8, zone.ReasonSilent: 9, zone.ReasonPeer: 10} {
 		a := anAlert()
 		a.Reason = reason
 		if e := NewEvent(a, digest, snapshot(6, "1.2.3.4", "5.6.7.8", 1, 2), ledger.Receipt{}); e.Alert.SignatureID != want {

@@ -13,7 +13,7 @@ func Write(w io.Writer, a *zone.Alert, id string) {
 	fmt.Fprintf(w, "%s  %s (%s) stopped behaving like itself at %s\n", id, a.Name, a.Device, a.Raised.Std().Format(time.RFC3339))
 	fmt.Fprintf(w, "  why    %s\n", a.Text)
 	switch a.Reason {
-	case zone.ReasonHosts, zone.ReasonScan, zone.ReasonPorts, zone.ReasonFlows, zone.ReasonBurst, zone.ReasonRate, zone.ReasonSilent:
+	case zone.ReasonHosts, zone.ReasonScan, zone.ReasonPorts, zone.ReasonFlows, zone.ReasonPeer, zone.ReasonBurst, zone.ReasonRate, zone.ReasonSilent:
 		fmt.Fprintf(w, "  count  %.0f, at most %.0f are tolerated of this device; since %s\n", a.Score, a.Threshold, a.Since.Std().Format("15:04:05.000"))
 	case zone.ReasonScore:
 		fmt.Fprintf(w, "  score  %.4g, threshold %.4g: %d of the last %d snapshots lie above it, since %s\n",

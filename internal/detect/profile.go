@@ -33,6 +33,8 @@ type Profile struct {
 	MaxFlows int `cbor:"max_flows"`
 	MaxBurst int `cbor:"max_burst"`
 	MaxRate  int `cbor:"max_rate"`
+	// MaxPeer are the most TCP connections opened to one host within any 10 s.
+	MaxPeer int `cbor:"max_peer"`
 	// MaxSilent are the most packets sent within any second to one host that had
 	// not sent anything to the device.
 	MaxSilent int `cbor:"max_silent"`
@@ -71,7 +73,7 @@ func (p *Profile) Validate() error {
 	if err := p.validateSources(); err != nil {
 		return err
 	}
-	for _, n := range []int{p.NewHosts, p.NewPorts, p.MaxFlows, p.MaxBurst, p.MaxRate, p.MaxSilent, p.MaxPackets} {
+	for _, n := range []int{p.NewHosts, p.NewPorts, p.MaxFlows, p.MaxBurst, p.MaxRate, p.MaxPeer, p.MaxSilent, p.MaxPackets} {
 		if n < 0 || n > math.MaxInt32 {
 			return fmt.Errorf("profile: count %d is out of range", n)
 		}
@@ -135,6 +137,6 @@ func (p *Profile) Owns(a netip.Addr) bool {
 
 func (p *Profile) equal(q Profile) bool {
 	return slices.Equal(p.Addresses, q.Addresses) && slices.Equal(p.Prefixes, q.Prefixes) && slices.Equal(p.Ports, q.Ports) &&
-		slices.Equal(p.Known, q.Known) && p.NewHosts == q.NewHosts && p.NewPorts == q.NewPorts && p.MaxFlows == q.MaxFlows && p.MaxBurst == q.MaxBurst && p.MaxRate == q.MaxRate && p.MaxSilent == q.MaxSilent &&
+		slices.Equal(p.Known, q.Known) && p.NewHosts == q.NewHosts && p.NewPorts == q.NewPorts && p.MaxFlows == q.MaxFlows && p.MaxBurst == q.MaxBurst && p.MaxRate == q.MaxRate && p.MaxPeer == q.MaxPeer && p.MaxSilent == q.MaxSilent &&
 		p.MaxPackets == q.MaxPackets && p.MaxBytes == q.MaxBytes
 }

@@ -59,7 +59,7 @@ type Options struct {
 
 // Reasons gives the reasons of alerts, for Options.Without.
 func Reasons() []string {
-	return []string{zone.ReasonScore, zone.ReasonSource, zone.ReasonHosts, zone.ReasonScan, zone.ReasonPorts, zone.ReasonFlows, zone.ReasonBurst, zone.ReasonRate, zone.ReasonSilent}
+	return []string{zone.ReasonScore, zone.ReasonSource, zone.ReasonHosts, zone.ReasonScan, zone.ReasonPorts, zone.ReasonFlows, zone.ReasonPeer, zone.ReasonBurst, zone.ReasonRate, zone.ReasonSilent}
 }
 
 // MinSnapshots is the fewest that a device can be learned from.

@@ -112,7 +112,7 @@ func (s *Shadow) Check(anchor *detect.Model) error {
 
 // checkLimits holds the plain limits against those of the anchor.
 func (s *Shadow) checkLimits(anchor *detect.Model) error {
-	for _, reason := range []string{zone.ReasonHosts, zone.ReasonPorts, zone.ReasonFlows, zone.ReasonBurst, zone.ReasonRate, zone.ReasonSilent} {
+	for _, reason := range []string{zone.ReasonHosts, zone.ReasonPorts, zone.ReasonFlows, zone.ReasonPeer, zone.ReasonBurst, zone.ReasonRate, zone.ReasonSilent} {
 		if err := checkLimit(reason, novelty.Limit(&anchor.Profile, reason), novelty.Limit(&s.Model.Profile, reason)); err != nil {
 			return err
 		}

@@ -23,7 +23,7 @@ func Check(p *detect.Profile, reason string, rows []zone.Snapshot) (int, error) 
 	}
 	span := ContactSpan
 	switch reason {
-	case zone.ReasonFlows:
+	case zone.ReasonFlows, zone.ReasonPeer:
 		span = FlowSpan
 	case zone.ReasonBurst, zone.ReasonRate, zone.ReasonSilent:
 		span = RateSpan
@@ -45,7 +45,7 @@ func Check(p *detect.Profile, reason string, rows []zone.Snapshot) (int, error) 
 		if v := ServiceOf(s); reason == zone.ReasonScan && v != ServiceOf(last) {
 			return 0, fmt.Errorf("SEQ %d is %s, the last %s", s.Seq, v, ServiceOf(last))
 		}
-		if reason == zone.ReasonSilent && s.Dst != last.Dst {
+		if (reason == zone.ReasonSilent || reason == zone.ReasonPeer) && s.Dst != last.Dst {
 			return 0, fmt.Errorf("SEQ %d is to %s, the last to %s", s.Seq, s.Dst, last.Dst)
 		}
 		different[counted(reason, s)] = true
@@ -78,6 +78,16 @@ func used(p *detect.Profile, v Service) bool {
 	return ok
 }
 
+// strange reports a reason whose contacts are with hosts that the device did not
+// know.
+func strange(reason string) bool {
+	switch reason {
+	case zone.ReasonHosts, zone.ReasonScan, zone.ReasonPeer, zone.ReasonSilent:
+		return true
+	}
+	return false
+}
+
 // checkContact says why a snapshot is no contact that was new to the device.
 func checkContact(p *detect.Profile, reason string, s *zone.Snapshot) error {
 	turns := Opens(s)
@@ -89,11 +99,11 @@ func checkContact(p *detect.Profile, reason string, s *zone.Snapshot) error {
 	}
 	v := ServiceOf(s)
 	switch {
-	case (reason == zone.ReasonHosts || reason == zone.ReasonScan || reason == zone.ReasonSilent) && slices.Contains(p.Known, s.Dst):
+	case strange(reason) && slices.Contains(p.Known, s.Dst):
 		return fmt.Errorf("SEQ %d is to %s, which the device knew", s.Seq, s.Dst)
 	case reason == zone.ReasonPorts && used(p, v):
 		return fmt.Errorf("SEQ %d is %s, which the device used", s.Seq, v)
-	case reason == zone.ReasonPorts && !v.countable(), (reason == zone.ReasonFlows || reason == zone.ReasonBurst) && !v.flows():
+	case reason == zone.ReasonPorts && !v.countable(), (reason == zone.ReasonFlows || reason == zone.ReasonBurst) && !v.flows(), reason == zone.ReasonPeer && v.Proto != protoTCP:
 		return fmt.Errorf("SEQ %d is %s, which does not count", s.Seq, v)
 	}
 	return nil

@@ -28,6 +28,8 @@ type Learner struct {
 	portAt       []peak
 	known        map[netip.Addr]struct{}
 	flows, burst *fresh[flow]
+	peers        *peers
+	mostPeer     int
 	mostFlows    int
 	mostBurst    int
 	silence      *silence
@@ -48,7 +50,7 @@ func NewLearner() *Learner {
 	return &Learner{
 		hosts: newFresh[host](maxContacts, ContactSpan), scan: newScan(maxEndpoints), ports: newFresh[Service](maxContacts, ContactSpan),
 		flows: newFresh[flow](maxContacts, FlowSpan), burst: newFresh[flow](maxContacts, RateSpan),
-		silence: newSilence(maxContacts, NewHeard()), known: map[netip.Addr]struct{}{},
+		peers: newPeers(&detect.Profile{}, maxContacts), silence: newSilence(maxContacts, NewHeard()), known: map[netip.Addr]struct{}{},
 	}
 }
 
@@ -81,6 +83,9 @@ func (l *Learner) Add(s *zone.Snapshot) {
 	if service.flows() {
 		l.mostFlows = max(l.mostFlows, l.flows.most(flowOf(s), s))
 		l.mostBurst = max(l.mostBurst, l.burst.most(socketOf(s), s))
+		l.peers.drop(s.Time)
+		l.peers.add(s)
+		l.mostPeer = max(l.mostPeer, l.peers.count(dst))
 	}
 	if !l.hosts.knows(dst) {
 		if n := l.scan.add(endpoint{dst, service}, s); n > 0 {
@@ -152,7 +157,7 @@ func (l *Learner) Fill(p *detect.Profile) {
 	slices.SortFunc(p.Known, netip.Addr.Compare)
 	p.NewHosts, p.NewPorts = l.usual(l.hostAt), l.usual(l.portAt)
 	p.MaxFlows, p.MaxBurst, p.MaxRate = l.mostFlows, l.mostBurst, l.mostInSecond
-	p.MaxSilent = l.mostSilent
+	p.MaxPeer, p.MaxSilent = l.mostPeer, l.mostSilent
 }
 
 // NewHosts gives, by service, the most hosts that the device turned to there for

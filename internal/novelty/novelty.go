@@ -3,7 +3,7 @@
 // of one packet at a time cannot, such as a scan of one host a minute, and its
 // reasons need no model to be understood.
 //
-// Seven counts are kept for each device:
+// Eight counts are kept for each device:
 //
 //   - hosts: hosts that the device never turned to before and that did not
 //     answer, within 10 minutes;
@@ -12,6 +12,8 @@
 //   - ports: services (protocol and destination port) likewise;
 //   - flows: TCP connections opened, or UDP services of hosts sent to, within 10
 //     seconds;
+//   - peer: TCP connections opened to one host that the device did not turn to
+//     while it was learned, within 10 seconds;
 //   - burst: sockets of TCP and UDP that send to one of another host, within one
 //     second;
 //   - rate: packets sent within one second;
@@ -34,7 +36,7 @@
 // opened at most 22 flows in 10 seconds, used at most 31 sockets in one second and
 // sent at most 131 packets in one second; a download at 5 Mbit/s is 214
 // acknowledgements a second. To one silent host the 17 devices sent at most 4
-// packets in one second.
+// packets in one second, and to any host they opened at most 2 connections in 10.
 //
 // Time comes with the snapshots. Memory is bounded for each device. Not safe
 // for concurrent use.
@@ -50,17 +52,18 @@ import (
 // The spans over which is counted.
 const (
 	ContactSpan = 10 * time.Minute // hosts, scan and ports
-	FlowSpan    = 10 * time.Second // flows
+	FlowSpan    = 10 * time.Second // flows and peer
 	RateSpan    = time.Second      // burst, rate and silent
 )
 
 // The most that is tolerated of any device: of one that did more while it was
-// learned, twice as many hosts, services, flows and packets to a silent host, and
-// five times as many packets.
+// learned, twice as many hosts, services, flows, connections to one host and packets
+// to a silent one, and five times as many packets.
 const (
 	hostFloor, hostFactor   = 7, 2 // of hosts, and of scan
 	portFloor, portFactor   = 15, 2
 	flowFloor, flowFactor   = 39, 2
+	peerFloor, peerFactor   = 9, 2
 	burstFloor, burstFactor = 99, 2
 	rateFloor, rateFactor   = 400, 5
 
@@ -75,8 +78,8 @@ const (
 )
 
 // Limit gives the most that is tolerated of a device for one of the reasons
-// ReasonHosts, ReasonPorts, ReasonFlows, ReasonBurst, ReasonRate and ReasonSilent; a device
-// that does more is malicious. It is 0 where the device is not judged by that count. For ReasonScan
+// ReasonHosts, ReasonPorts, ReasonFlows, ReasonPeer, ReasonBurst, ReasonRate and
+// ReasonSilent; a device that does more is malicious. It is 0 where the device is not judged by that count. For ReasonScan
 // see [LimitOn].
 func Limit(p *detect.Profile, reason string) int {
 	switch reason {
@@ -92,6 +95,11 @@ func Limit(p *detect.Profile, reason string) int {
 		return limit(portFloor, portFactor*p.NewPorts, maxContacts)
 	case zone.ReasonFlows:
 		return limit(flowFloor, flowFactor*p.MaxFlows, maxContacts)
+	case zone.ReasonPeer:
+		if len(p.Known) >= detect.MaxKnown {
+			return 0 // which hosts are new is not known
+		}
+		return limit(peerFloor, peerFactor*p.MaxPeer, maxContacts)
 	case zone.ReasonBurst:
 		return limit(burstFloor, burstFactor*p.MaxBurst, maxContacts)
 	case zone.ReasonRate:
@@ -139,6 +147,7 @@ type Tracker struct {
 	scans scanLimits
 	ports *fresh[Service]
 	flows *fresh[flow]
+	peers *peers
 	burst *fresh[flow]
 	rate  *rate
 
@@ -158,6 +167,7 @@ func NewTracker(p *detect.Profile, callers *Heard, without func(reason string) b
 	t := &Tracker{
 		ports: newFresh[Service](limitOf(zone.ReasonPorts), ContactSpan),
 		flows: newFresh[flow](limitOf(zone.ReasonFlows), FlowSpan),
+		peers: newPeers(p, limitOf(zone.ReasonPeer)),
 		burst: newFresh[flow](limitOf(zone.ReasonBurst), RateSpan),
 		rate:  newRate(limitOf(zone.ReasonRate)),
 
@@ -191,8 +201,9 @@ func (t *Tracker) Add(s *zone.Snapshot, malicious bool) Finding {
 	t.expire(s.Time, malicious)
 	service, dst := ServiceOf(s), host(s.Dst)
 	t.flows.drop(s.Time)
+	t.peers.drop(s.Time)
 	t.burst.drop(s.Time)
-	var hosts, scan, ports, flows, burst bool
+	var hosts, scan, ports, flows, peer, burst bool
 	if Opens(s) {
 		if !t.hosts.knows(dst) {
 			scan = t.addScan(endpoint{dst, service}, s)
@@ -200,6 +211,7 @@ func (t *Tracker) Add(s *zone.Snapshot, malicious bool) Finding {
 		}
 		ports = service.countable() && t.ports.add(service, s)
 		flows = service.flows() && t.flows.add(flowOf(s), s)
+		peer = t.peers.add(s)
 		burst = service.flows() && t.burst.add(socketOf(s), s)
 	} else {
 		t.hosts.meet(dst, malicious)
@@ -215,6 +227,8 @@ func (t *Tracker) Add(s *zone.Snapshot, malicious bool) Finding {
 		return finding(zone.ReasonPorts, t.ports.pending, malicious)
 	case flows:
 		return finding(zone.ReasonFlows, t.flows.pending, malicious)
+	case peer:
+		return finding(zone.ReasonPeer, t.peers.to(dst), malicious)
 	case burst:
 		return finding(zone.ReasonBurst, t.burst.pending, malicious)
 	case silent:

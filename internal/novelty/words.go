@@ -40,6 +40,10 @@ func Describe(p *detect.Profile, reason string, rows []zone.Snapshot) (string, z
 	case zone.ReasonFlows:
 		f.Name, f.High = "flows_10s", float64(p.MaxFlows)
 		return fmt.Sprintf("opens %d connections in %s, %s; at most %d in %s before", n, span, services(rows), p.MaxFlows, FlowSpan), f
+	case zone.ReasonPeer:
+		f.Name, f.High = "connections_to_one_host_10s", float64(p.MaxPeer)
+		return fmt.Sprintf("opens %d connections in %s to %s, which it did not contact while it was learned, %s; at most %d to one host in %s before",
+			n, span, rows[n-1].Dst, services(rows), p.MaxPeer, FlowSpan), f
 	case zone.ReasonBurst:
 		f.Name, f.High = "sockets_1s", float64(p.MaxBurst)
 		return fmt.Sprintf("sends from %d sockets in %s, %s; at most %d in %s before", n, span, services(rows), p.MaxBurst, RateSpan), f

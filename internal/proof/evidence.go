@@ -15,7 +15,7 @@ import (
 // contacts that were counted: leaving one out only weakens it.
 func (c *checker) sparse() bool {
 	switch c.verdict.Reason {
-	case zone.ReasonHosts, zone.ReasonScan, zone.ReasonPorts, zone.ReasonFlows, zone.ReasonBurst, zone.ReasonSilent:
+	case zone.ReasonHosts, zone.ReasonScan, zone.ReasonPorts, zone.ReasonFlows, zone.ReasonPeer, zone.ReasonBurst, zone.ReasonSilent:
 		return true
 	}
 	return false

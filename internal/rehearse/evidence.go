@@ -33,7 +33,7 @@ type Single struct {
 
 // plain are the reasons that are counted without a model.
 func plain() []string {
-	return []string{zone.ReasonHosts, zone.ReasonScan, zone.ReasonPorts, zone.ReasonFlows, zone.ReasonBurst, zone.ReasonRate, zone.ReasonSilent}
+	return []string{zone.ReasonHosts, zone.ReasonScan, zone.ReasonPorts, zone.ReasonFlows, zone.ReasonPeer, zone.ReasonBurst, zone.ReasonRate, zone.ReasonSilent}
 }
 
 // compare plays the same attacks with the same models twice more: without the

@@ -15,6 +15,7 @@ const (
 	ReasonScan   = "scan"   // many such hosts for one service
 	ReasonPorts  = "ports"  // many services that it never used before
 	ReasonFlows  = "flows"  // many more connections opened in 10 seconds than ever before
+	ReasonPeer   = "peer"   // many connections opened to one new host
 	ReasonBurst  = "burst"  // many more sockets that send in one second
 	ReasonRate   = "rate"   // many more packets in a second than ever before
 	ReasonSilent = "silent" // many packets to one new host that does not answer
@@ -35,7 +36,7 @@ type Alert struct {
 	Reason string `json:"reason"` // one of the constants, but ReasonQuiet
 	Text   string `json:"text"`   // the reason in words
 	// Score is the median of the flagged snapshots' scores; for ReasonHosts,
-	// ReasonScan, ReasonPorts, ReasonFlows, ReasonBurst, ReasonRate and ReasonSilent the count, and Threshold the most tolerated.
+	// ReasonScan, ReasonPorts, ReasonFlows, ReasonPeer, ReasonBurst, ReasonRate and ReasonSilent the count, and Threshold the most tolerated.
 	Score     float64 `json:"score"`
 	Threshold float64 `json:"threshold"`
 	Window    int     `json:"window"`  // snapshots that vote
@@ -45,7 +46,7 @@ type Alert struct {
 	First     SeqID   `json:"first_seq"` // the evidence: the device's snapshots from here
 	Last      SeqID   `json:"last_seq"`  // to here
 	Rows      int     `json:"rows"`
-	// Contacts are the snapshots of ReasonHosts, ReasonScan, ReasonPorts, ReasonFlows and
+	// Contacts are the snapshots of ReasonHosts, ReasonScan, ReasonPorts, ReasonFlows, ReasonPeer and
 	// ReasonBurst: the first to each host or service, or of each flow; and those of
 	// ReasonSilent. The others' evidence is every snapshot of the range, and the list
 	// is empty, never nil.
