@@ -38,6 +38,10 @@ const floors = `
 	contract, journal, ledger < ledger/embedded;
 	contract, ledger < ledger/ledgertest;
 
+	# The contract on Hyperledger Fabric, and the programs of its nodes.
+	contract, ledger < ledger/fabric/chaincode;
+	NONE < ledger/fabric/nodes;
+
 	# What the entries of a ledger are worth.
 	contract < trust;
 
@@ -70,19 +74,22 @@ const beside = "test/"
 // more. What is not listed here is the standard library's or refused.
 func outside() map[string][]string {
 	return map[string][]string{
-		"github.com/fxamacker/cbor/v2":        {"contract", "detect", "ledger", "store"},
-		"github.com/goccy/go-yaml":            {"gateway"},
-		"github.com/klauspost/compress":       {"capture", "store"},
-		"github.com/nwaples/rardecode/v2":     {"nbaiot"},
-		"github.com/parquet-go/parquet-go":    {"store"},
-		"github.com/spf13/cobra":              {"cmd/bellwether"},
-		"github.com/transparency-dev/formats": {"ledger"},
-		"github.com/transparency-dev/merkle":  {"ledger"},
-		"golang.org/x/mod":                    {"identity", "ledger"},
-		"golang.org/x/sync":                   {"gateway"},
-		"golang.org/x/sys":                    {"capture", "gateway", "journal", "store"},
-		"golang.org/x/term":                   {"cmd/bellwether"},
-		"gonum.org/v1/plot":                   {"evaluate"},
+		"github.com/fxamacker/cbor/v2":                  {"contract", "detect", "ledger", "store"},
+		"github.com/goccy/go-yaml":                      {"gateway"},
+		"github.com/hyperledger/fabric-chaincode-go/v2": {"ledger/fabric/chaincode"},
+		"github.com/hyperledger/fabric-protos-go-apiv2": {"ledger/fabric/chaincode"},
+		"github.com/klauspost/compress":                 {"capture", "store"},
+		"github.com/nwaples/rardecode/v2":               {"nbaiot"},
+		"github.com/parquet-go/parquet-go":              {"store"},
+		"github.com/spf13/cobra":                        {"cmd/bellwether"},
+		"github.com/transparency-dev/formats":           {"ledger"},
+		"github.com/transparency-dev/merkle":            {"ledger"},
+		"golang.org/x/mod":                              {"identity", "ledger"},
+		"golang.org/x/sync":                             {"gateway"},
+		"golang.org/x/sys":                              {"capture", "gateway", "journal", "store"},
+		"golang.org/x/term":                             {"cmd/bellwether"},
+		"gonum.org/v1/plot":                             {"evaluate"},
+		"google.golang.org/grpc":                        {"ledger/fabric/chaincode"},
 	}
 }
 
