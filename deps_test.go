@@ -41,6 +41,7 @@ const floors = `
 	# The contract on Hyperledger Fabric, and the programs of its nodes.
 	contract, ledger < ledger/fabric/chaincode;
 	NONE < ledger/fabric/nodes;
+	durable, ledger/fabric/chaincode, ledger/fabric/nodes < ledger/fabric/network;
 
 	# What the entries of a ledger are worth.
 	contract < trust;
@@ -60,7 +61,7 @@ const floors = `
 
 	# Attacks that did not happen, on the whole of it.
 	gateway < rehearse;
-	evaluate, nbaiot, rehearse < cmd/bellwether;
+	evaluate, ledger/fabric/network, nbaiot, rehearse < cmd/bellwether;
 `
 
 // design is the page whose table of floors is held against the order.
@@ -75,7 +76,7 @@ const beside = "test/"
 func outside() map[string][]string {
 	return map[string][]string{
 		"github.com/fxamacker/cbor/v2":                  {"contract", "detect", "ledger", "store"},
-		"github.com/goccy/go-yaml":                      {"gateway"},
+		"github.com/goccy/go-yaml":                      {"gateway", "ledger/fabric/network"},
 		"github.com/hyperledger/fabric-chaincode-go/v2": {"ledger/fabric/chaincode"},
 		"github.com/hyperledger/fabric-protos-go-apiv2": {"ledger/fabric/chaincode"},
 		"github.com/klauspost/compress":                 {"capture", "store"},
