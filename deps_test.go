@@ -34,14 +34,16 @@ const floors = `
 	baseline, detect, durable, feature < evaluate;
 	journal, zone < store;
 
-	# A driver of the ledger, and the suite that every driver passes.
-	contract, journal, ledger < ledger/embedded;
+	# The drivers of the ledger, what they share, and the suite that every driver passes.
+	contract, ledger < ledger/producer;
+	journal, ledger/producer < ledger/embedded;
 	contract, ledger < ledger/ledgertest;
 
 	# The contract on Hyperledger Fabric, and the programs of its nodes.
 	contract, ledger < ledger/fabric/chaincode;
 	NONE < ledger/fabric/nodes;
 	durable, ledger/fabric/chaincode, ledger/fabric/nodes < ledger/fabric/network;
+	durable, journal, ledger/fabric/chaincode, ledger/producer < ledger/fabric;
 
 	# What the entries of a ledger are worth.
 	contract < trust;
@@ -75,10 +77,11 @@ const beside = "test/"
 // more. What is not listed here is the standard library's or refused.
 func outside() map[string][]string {
 	return map[string][]string{
-		"github.com/fxamacker/cbor/v2":                  {"contract", "detect", "ledger", "store"},
+		"github.com/fxamacker/cbor/v2":                  {"contract", "detect", "ledger", "ledger/fabric", "store"},
 		"github.com/goccy/go-yaml":                      {"gateway", "ledger/fabric/network"},
 		"github.com/hyperledger/fabric-chaincode-go/v2": {"ledger/fabric/chaincode"},
-		"github.com/hyperledger/fabric-protos-go-apiv2": {"ledger/fabric/chaincode"},
+		"github.com/hyperledger/fabric-gateway":         {"ledger/fabric"},
+		"github.com/hyperledger/fabric-protos-go-apiv2": {"ledger/fabric", "ledger/fabric/chaincode"},
 		"github.com/klauspost/compress":                 {"capture", "store"},
 		"github.com/nwaples/rardecode/v2":               {"nbaiot"},
 		"github.com/parquet-go/parquet-go":              {"store"},
@@ -90,7 +93,8 @@ func outside() map[string][]string {
 		"golang.org/x/sys":                              {"capture", "gateway", "journal", "store"},
 		"golang.org/x/term":                             {"cmd/bellwether"},
 		"gonum.org/v1/plot":                             {"evaluate"},
-		"google.golang.org/grpc":                        {"ledger/fabric/chaincode"},
+		"google.golang.org/grpc":                        {"ledger/fabric", "ledger/fabric/chaincode"},
+		"google.golang.org/protobuf":                    {"ledger/fabric"},
 	}
 }
 

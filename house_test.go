@@ -14,8 +14,8 @@ import (
 )
 
 // clocks are the rooms that may ask for the time. Everywhere else time is data.
-// A network of processes is waited for.
-var clocks = []string{"gateway", "ledger/fabric/network", "cmd/bellwether"}
+// A network is waited for, and its certificates expire.
+var clocks = []string{"gateway", "ledger/fabric", "ledger/fabric/network", "cmd/bellwether"}
 
 // pure rooms do no input or output of their own.
 var pure = []string{"contract", "detect", "feature", "ledger", "nn", "packet", "proof", "simulate", "trust", "zone"}

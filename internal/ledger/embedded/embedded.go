@@ -19,10 +19,9 @@
 //
 // # When a block closes
 //
-// When it holds [Options].BlockTxs transactions; before a transaction that is
-// BlockAge or more newer than the block's first; at Commit; at [Ledger.Tick].
-// Age is measured in the transactions' own time, so the same transactions and
-// commits, signed with the same key, give the same file, byte for byte.
+// As package producer says, at Commit, and at [Ledger.Tick]. The same
+// transactions and commits, signed with the same key, give the same file, byte
+// for byte.
 //
 // # Limits
 //
@@ -37,7 +36,6 @@
 package embedded
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/ed25519"
 	"errors"
@@ -47,10 +45,9 @@ import (
 	"sync"
 	"time"
 
-	"bellwether/internal/contract"
 	"bellwether/internal/journal"
 	"bellwether/internal/ledger"
-	"bellwether/internal/zone"
+	"bellwether/internal/ledger/producer"
 )
 
 const (
@@ -71,31 +68,15 @@ type Options struct {
 	ReadOnly bool
 }
 
-func (o *Options) fill() error {
-	if o.BlockTxs == 0 {
-		o.BlockTxs = 100
-	}
-	if o.BlockTxs < 0 || o.BlockTxs > ledger.MaxBlockTxs {
-		return fmt.Errorf("blocks of %d transactions: want 1 to %d", o.BlockTxs, ledger.MaxBlockTxs)
-	}
-	if o.BlockAge == 0 {
-		o.BlockAge = 10 * time.Second
-	}
-	return nil
-}
-
 // Ledger is an open ledger. Make one with Open.
 type Ledger struct {
 	signer  crypto.Signer
-	o       Options
 	journal *journal.Journal
 
-	mu      sync.RWMutex // guards what follows
-	state   contract.Memory
-	chain   ledger.Chain
-	head    []byte // the newest block's checkpoint
-	pending pending
-	failed  error // why nothing can be written any more
+	mu       sync.RWMutex // guards what follows
+	producer *producer.Producer
+	head     []byte // the newest block's checkpoint
+	failed   error  // why nothing can be written any more
 }
 
 var _ ledger.Ledger = (*Ledger)(nil)
@@ -106,93 +87,39 @@ var _ ledger.Ledger = (*Ledger)(nil)
 // A block that a crash left unfinished is cut off: it was never committed.
 // Damage is an error that wraps [*journal.DamageError], and changes nothing.
 func Open(dir string, signer crypto.Signer, o Options) (*Ledger, error) {
-	if err := o.fill(); err != nil {
+	p, err := producer.New(producer.Options{Txs: o.BlockTxs, Age: o.BlockAge})
+	if err != nil {
 		return nil, fmt.Errorf("open ledger: %w", err)
 	}
 	if _, ok := signer.Public().(ed25519.PublicKey); !ok {
 		return nil, fmt.Errorf("open ledger: the key is a %T, not Ed25519", signer.Public())
 	}
-	l := &Ledger{signer: signer, o: o, state: contract.Memory{}}
-	f := fold{state: l.state, chain: &l.chain}
+	l := &Ledger{signer: signer, producer: p}
 	open := journal.Open
 	if o.ReadOnly {
 		open, l.failed = journal.View, journal.ErrReadOnly
 	} else if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open ledger: %w", err)
 	}
-	j, err := open(filepath.Join(dir, fileName), kind, f.add)
+	j, err := open(filepath.Join(dir, fileName), kind, l.add)
 	if err != nil {
 		return nil, fmt.Errorf("open ledger: %w", err)
 	}
-	if err := f.finish(signer.Public().(ed25519.PublicKey)); err != nil {
+	if err := p.Check(signer.Public().(ed25519.PublicKey)); err != nil {
 		j.Close()
 		return nil, fmt.Errorf("open ledger in %s: %w", dir, err)
 	}
-	l.journal, l.head = j, f.head()
+	l.journal, l.head = j, p.Head()
 	return l, nil
 }
 
-// fold builds state and chain from blocks.
-type fold struct {
-	state  contract.Memory
-	chain  *ledger.Chain
-	newest *ledger.Block
-}
-
-func (f *fold) add(_ int, payload []byte) error {
+// add takes a block from the file.
+func (l *Ledger) add(_ int, payload []byte) error {
 	b, err := ledger.ParseBlock(payload)
 	if err != nil {
 		return err
 	}
-	if err := f.chain.Follow(b); err != nil {
-		return err
-	}
-	for i, raw := range b.Txs {
-		if _, err := contract.Replay(f.state, raw); err != nil {
-			return fmt.Errorf("transaction %d: %w", i, err)
-		}
-	}
-	f.newest = b
-	return nil
-}
-
-// finish holds the outcome against the newest block: its state, its signature
-// and its checkpoint, which together stand for the whole chain.
-func (f *fold) finish(pub ed25519.PublicKey) error {
-	if f.newest == nil {
-		return nil
-	}
-	h := &f.newest.Header
-	if err := h.Verify(pub, f.newest.Signature); err != nil {
-		return fmt.Errorf("block %d: %w; is this the key of another zone?", h.Number, err)
-	}
-	digest, err := contract.Digest(f.state)
-	if err != nil {
-		return err
-	}
-	if digest != h.State {
-		return fmt.Errorf("block %d: its state is %s, applying the transactions gives %s", h.Number, h.State.Short(), digest.Short())
-	}
-	return checkHead(f.newest, f.chain.Root(), pub)
-}
-
-// checkHead holds a block's checkpoint against the root of the headers.
-func checkHead(b *ledger.Block, root zone.Hash, pub ed25519.PublicKey) error {
-	head, err := ledger.ParseCheckpoint(b.Checkpoint, b.Header.Zone, pub)
-	if err != nil {
-		return fmt.Errorf("block %d: %w", b.Header.Number, err)
-	}
-	if head.Size != b.Header.Number+1 || head.Root != root {
-		return fmt.Errorf("block %d: its checkpoint is of %d headers with root %s; they have %s", b.Header.Number, head.Size, head.Root.Short(), root.Short())
-	}
-	return nil
-}
-
-func (f *fold) head() []byte {
-	if f.newest == nil {
-		return nil
-	}
-	return bytes.Clone(f.newest.Checkpoint)
+	return l.producer.Follow(b)
 }
 
 // Torn is how many bytes of an unfinished block Open cut off.

@@ -191,12 +191,12 @@ func TestReopenState(t *testing.T) {
 	l := open(t, dir, Options{BlockTxs: 7})
 	submit(t, l, history(t, 100)...)
 	commit(t, l)
-	before := maps.Clone(l.state)
-	root := l.chain.Root()
+	before := maps.Clone(l.producer.State())
+	root := l.producer.Chain().Root()
 	l.Close()
 	l = open(t, dir, Options{})
-	if !maps.EqualFunc(before, l.state, bytes.Equal) || l.chain.Root() != root || len(before) != 5 {
-		t.Errorf("%d keys before, %d after", len(before), len(l.state))
+	if !maps.EqualFunc(before, l.producer.State(), bytes.Equal) || l.producer.Chain().Root() != root || len(before) != 5 {
+		t.Errorf("%d keys before, %d after", len(before), len(l.producer.State()))
 	}
 }
 

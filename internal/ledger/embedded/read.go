@@ -77,13 +77,13 @@ type view struct{ l *Ledger }
 func (v view) Get(key string) ([]byte, error) {
 	v.l.mu.RLock()
 	defer v.l.mu.RUnlock()
-	return v.l.state.Get(key)
+	return v.l.producer.State().Get(key)
 }
 
 func (v view) Keys(prefix string) ([]string, error) {
 	v.l.mu.RLock()
 	defer v.l.mu.RUnlock()
-	return v.l.state.Keys(prefix)
+	return v.l.producer.State().Keys(prefix)
 }
 
 // Prove implements [ledger.Ledger]. It reads at most 511 blocks.
@@ -97,7 +97,7 @@ func (l *Ledger) Prove(ctx context.Context, block uint64, index uint32) (*ledger
 	if l.failed != nil && !errors.Is(l.failed, journal.ErrReadOnly) {
 		return nil, l.failed // the chain in memory may be ahead of the file
 	}
-	return l.chain.Prove(b, index, l.head, func(n uint64) (zone.Hash, error) {
+	return l.producer.Chain().Prove(b, index, l.head, func(n uint64) (zone.Hash, error) {
 		if err := ctx.Err(); err != nil {
 			return zone.Hash{}, err
 		}

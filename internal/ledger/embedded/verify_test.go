@@ -43,7 +43,7 @@ func TestVerifySound(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if r.Blocks != 10 || r.Replayed != 10 || r.Txs != 95 || r.State != newest.Header.State || r.Root != l.chain.Root() ||
+		if r.Blocks != 10 || r.Replayed != 10 || r.Txs != 95 || r.State != newest.Header.State || r.Root != l.producer.Chain().Root() ||
 			r.Zone != newest.Header.Zone || !r.Master.Equal(pub()) {
 			t.Errorf("%s: %+v", name, r)
 		}

@@ -58,9 +58,6 @@ type Options struct {
 	// BatchTxs is how many transactions close a block of a new network: 1, since
 	// a transaction is a whole block of the zone already.
 	BatchTxs int
-	// TimeWindow is how far the clocks of a peer and its clients may be apart, in
-	// a new network: 15 min, which is Fabric's own.
-	TimeWindow time.Duration
 	// Tied ends the nodes when this process ends, however it does.
 	Tied bool
 }
@@ -95,9 +92,6 @@ func (o *Options) fill() error {
 	if o.BatchTxs == 0 {
 		o.BatchTxs = 1
 	}
-	if o.TimeWindow == 0 {
-		o.TimeWindow = 15 * time.Minute
-	}
 	var err error
 	if o.Dir, err = filepath.Abs(o.Dir); err != nil {
 		return err
@@ -115,7 +109,6 @@ type spec struct {
 	Orderers     string        `json:"orderers"`
 	BatchTimeout time.Duration `json:"batch_timeout_ns"`
 	BatchTxs     int           `json:"batch_transactions"`
-	TimeWindow   time.Duration `json:"time_window_ns"`
 	Nodes        []orderer     `json:"orderer_nodes"`
 	Orgs         []org         `json:"organisations"`
 }

@@ -130,7 +130,7 @@ func (n *Network) create(ctx context.Context, o Options, progress func(string)) 
 
 // choose writes down what the network will be, with free ports.
 func (n *Network) choose(_ context.Context, o Options) error {
-	n.spec = spec{Format: specFormat, Orderers: o.Orderers, BatchTimeout: o.BatchTimeout, BatchTxs: o.BatchTxs, TimeWindow: o.TimeWindow}
+	n.spec = spec{Format: specFormat, Orderers: o.Orderers, BatchTimeout: o.BatchTimeout, BatchTxs: o.BatchTxs}
 	orderers := map[string]int{Raft1: 1, Raft3: 3, BFT4: 4}[o.Orderers]
 	free, err := ports(2 * (orderers + o.Orgs))
 	if err != nil {
@@ -287,14 +287,27 @@ func (n *Network) install(ctx context.Context, o Options) error {
 	return nil
 }
 
+// Define puts the chaincode on the channel under another name too: a zone of its
+// own, with its own state and the same rules. The network must run.
+func (n *Network) Define(ctx context.Context, o Options, name string) error {
+	if err := o.fill(); err != nil {
+		return fmt.Errorf("network: %w", err)
+	}
+	return errors.Join(n.approveAs(ctx, o, name), n.commitAs(ctx, o, name), n.answers(ctx, o, name))
+}
+
 func (n *Network) approve(ctx context.Context, o Options) error {
+	return n.approveAs(ctx, o, Chaincode)
+}
+
+func (n *Network) approveAs(ctx context.Context, o Options, name string) error {
 	for _, member := range n.spec.Orgs {
 		id, err := os.ReadFile(n.path("nodes", chaincodeName(member), "id"))
 		if err != nil {
 			return err
 		}
 		args := append([]string{"lifecycle", "chaincode", "approveformyorg"}, n.toOrderer()...)
-		if err := n.retry(ctx, o, nodes.Peer, n.asAdmin(member), append(args, "-C", Channel, "-n", Chaincode, "-v", definition,
+		if err := n.retry(ctx, o, nodes.Peer, n.asAdmin(member), append(args, "-C", Channel, "-n", name, "-v", definition,
 			"--sequence", sequence, "--package-id", string(id))...); err != nil {
 			return err
 		}
@@ -302,19 +315,24 @@ func (n *Network) approve(ctx context.Context, o Options) error {
 	return nil
 }
 
-func (n *Network) commit(ctx context.Context, o Options) error {
+func (n *Network) commit(ctx context.Context, o Options) error { return n.commitAs(ctx, o, Chaincode) }
+
+func (n *Network) commitAs(ctx context.Context, o Options, name string) error {
 	args := append([]string{"lifecycle", "chaincode", "commit"}, n.toOrderer()...)
-	args = append(args, "-C", Channel, "-n", Chaincode, "-v", definition, "--sequence", sequence)
+	args = append(args, "-C", Channel, "-n", name, "-v", definition, "--sequence", sequence)
 	for _, member := range n.spec.Orgs {
 		args = append(args, "--peerAddresses", local(member.Peer), "--tlsRootCertFiles", n.path("orgs", member.Name, "tlsca.pem"))
 	}
 	return n.retry(ctx, o, nodes.Peer, n.asAdmin(n.spec.Orgs[0]), args...)
 }
 
-// ready waits until every organisation's peer gives the chaincode's answer.
-func (n *Network) ready(ctx context.Context, o Options) error {
+// ready waits until the network can be used.
+func (n *Network) ready(ctx context.Context, o Options) error { return n.answers(ctx, o, Chaincode) }
+
+// answers waits until every organisation's peer gives the chaincode's answer.
+func (n *Network) answers(ctx context.Context, o Options, name string) error {
 	for _, member := range n.spec.Orgs {
-		if err := n.retry(ctx, o, nodes.Peer, n.asAdmin(member), "chaincode", "query", "-C", Channel, "-n", Chaincode,
+		if err := n.retry(ctx, o, nodes.Peer, n.asAdmin(member), "chaincode", "query", "-C", Channel, "-n", name,
 			"-c", `{"Args":["`+chaincode.FunctionVersion+`"]}`); err != nil {
 			return err
 		}

@@ -1,0 +1,106 @@
+package fabric
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"iter"
+
+	"github.com/hyperledger/fabric-protos-go-apiv2/common"
+	"github.com/hyperledger/fabric-protos-go-apiv2/peer"
+	"google.golang.org/protobuf/proto"
+
+	"bellwether/internal/ledger/fabric/chaincode"
+)
+
+// found is a call of our chaincode in a block of Fabric.
+type found struct {
+	at    place
+	code  peer.TxValidationCode
+	block []byte // of the zone
+}
+
+// err is nil for a valid one.
+func (f found) err() error {
+	if f.code == peer.TxValidationCode_VALID {
+		return nil
+	}
+	return &InvalidError{Code: f.code.String()}
+}
+
+// appended gives the calls in a block of Fabric by which blocks of the zone were
+// handed to the chaincode of that name, valid or not.
+func appended(b *common.Block, name string) iter.Seq2[found, error] {
+	return func(yield func(found, error) bool) {
+		var flags []byte
+		if m := b.GetMetadata().GetMetadata(); len(m) > int(common.BlockMetadataIndex_TRANSACTIONS_FILTER) {
+			flags = m[common.BlockMetadataIndex_TRANSACTIONS_FILTER]
+		}
+		for i, raw := range b.GetData().GetData() {
+			f, ours, err := parseEnvelope(raw, name)
+			switch {
+			case err != nil:
+				err = fmt.Errorf("transaction %d: %w", i, err)
+			case !ours:
+				continue
+			case i >= len(flags):
+				err = fmt.Errorf("transaction %d: the block does not say whether it is valid", i)
+			default:
+				f.code, f.at.Block = peer.TxValidationCode(flags[i]), b.GetHeader().GetNumber()
+			}
+			if !yield(f, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// parseEnvelope finds in a transaction of Fabric the block of the zone that it
+// hands to the chaincode of that name. ours is false for anything else.
+func parseEnvelope(raw []byte, name string) (f found, ours bool, err error) {
+	var envelope common.Envelope
+	var payload common.Payload
+	var header common.ChannelHeader
+	var tx peer.Transaction
+	if err := errors.Join(proto.Unmarshal(raw, &envelope), proto.Unmarshal(envelope.GetPayload(), &payload),
+		proto.Unmarshal(payload.GetHeader().GetChannelHeader(), &header)); err != nil {
+		return f, false, err
+	}
+	if header.GetType() != int32(common.HeaderType_ENDORSER_TRANSACTION) {
+		return f, false, nil
+	}
+	if err := proto.Unmarshal(payload.GetData(), &tx); err != nil || len(tx.GetActions()) != 1 {
+		return f, false, err
+	}
+	args, err := callOf(tx.GetActions()[0], name)
+	if err != nil || len(args) != 2 || string(args[0]) != chaincode.FunctionAppend {
+		return f, false, err
+	}
+	id, err := parseID(header.GetTxId())
+	return found{at: place{ID: id}, block: args[1]}, true, err
+}
+
+// callOf gives the arguments of a call to the chaincode of that name, nil for
+// another.
+func callOf(action *peer.TransactionAction, name string) ([][]byte, error) {
+	var payload peer.ChaincodeActionPayload
+	var proposal peer.ChaincodeProposalPayload
+	var call peer.ChaincodeInvocationSpec
+	if err := errors.Join(proto.Unmarshal(action.GetPayload(), &payload), proto.Unmarshal(payload.GetChaincodeProposalPayload(), &proposal),
+		proto.Unmarshal(proposal.GetInput(), &call)); err != nil {
+		return nil, err
+	}
+	if call.GetChaincodeSpec().GetChaincodeId().GetName() != name {
+		return nil, nil
+	}
+	return call.GetChaincodeSpec().GetInput().GetArgs(), nil
+}
+
+// parseID reads a transaction's ID, 64 hexadecimal digits.
+func parseID(text string) (id [32]byte, err error) {
+	raw, err := hex.DecodeString(text)
+	if err != nil || len(raw) != len(id) {
+		return id, fmt.Errorf("transaction ID %q: want %d hexadecimal digits", text, 2*len(id))
+	}
+	return [32]byte(raw), nil
+}

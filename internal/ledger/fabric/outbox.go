@@ -1,0 +1,95 @@
+package fabric
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/fxamacker/cbor/v2"
+
+	"bellwether/internal/durable"
+	"bellwether/internal/zone"
+)
+
+// outbox is a transaction of Fabric that may be committed or not. The file holds
+// the SHA-256 of what follows, and the CBOR array [block uint, ID bstr (32),
+// prepared bstr]: the zone's block number, the transaction's ID, and the signed
+// bytes as fabric-gateway keeps them.
+type outbox struct {
+	_        struct{} `cbor:",toarray"`
+	Block    uint64
+	ID       [32]byte
+	Prepared []byte
+}
+
+func (o *outbox) write(path string) error {
+	body, err := cbor.Marshal(o)
+	if err != nil {
+		return err
+	}
+	sum := sha256.Sum256(body)
+	return durable.WriteFile(path, append(sum[:], body...), 0o600)
+}
+
+// readOutbox gives nil if there is none.
+func readOutbox(path string) (*outbox, error) {
+	raw, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	o := new(outbox)
+	sum := sha256.Sum256(raw[min(len(raw), sha256.Size):])
+	if !bytes.HasPrefix(raw, sum[:]) || cbor.Unmarshal(raw[sha256.Size:], o) != nil {
+		return nil, fmt.Errorf("%s is damaged: it may hold a block that is not on the channel yet; restore it, or remove it to give that block up", path)
+	}
+	return o, nil
+}
+
+// place is where a block of the zone stands on the channel: the CBOR array
+// [number of Fabric's block uint, ID of the transaction bstr (32)].
+type place struct {
+	_     struct{} `cbor:",toarray"`
+	Block uint64
+	ID    [32]byte
+}
+
+func (p place) bytes() []byte { return mustEncode(p) }
+
+// origin is the first record of places: the channel that they are on. It is the
+// CBOR array [name tstr, chaincode tstr, hash of the channel's first block bstr (32)].
+type origin struct {
+	_         struct{} `cbor:",toarray"`
+	Channel   string
+	Chaincode string
+	First     zone.Hash
+}
+
+func mustEncode(v any) []byte {
+	raw, err := cbor.Marshal(v)
+	if err != nil {
+		panic(err) // numbers, strings and arrays have an encoding
+	}
+	return raw
+}
+
+// placeOf reads where block n stands, if it was noted.
+func (l *Ledger) placeOf(n uint64) (place, bool, error) {
+	if n+1 >= uint64(l.places.Len()) {
+		return place{}, false, nil
+	}
+	raw, err := l.places.Read(int(n) + 1)
+	if err != nil {
+		return place{}, false, err
+	}
+	var p place
+	if err := cbor.Unmarshal(raw, &p); err != nil {
+		return place{}, false, fmt.Errorf("%s: place of block %d: %w", placesFile, n, err)
+	}
+	return p, true, nil
+}
