@@ -59,7 +59,7 @@ const floors = `
 	identity, monitor < proof;
 
 	# The only wiring.
-	alert, capture, ledger/embedded, proof, simulate, trust < gateway;
+	alert, capture, ledger/embedded, ledger/fabric, proof, simulate, trust < gateway;
 
 	# Attacks that did not happen, on the whole of it.
 	gateway < rehearse;

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"bellwether/internal/durable"
+	"bellwether/internal/gateway"
 	"bellwether/internal/ledger/fabric/chaincode"
 	"bellwether/internal/ledger/fabric/network"
 	"bellwether/internal/ledger/fabric/nodes"
@@ -19,7 +20,7 @@ import (
 
 func fabricCommand() *cobra.Command {
 	return group("fabric", "A ledger on Hyperledger Fabric: a network of one machine, and what an existing one needs",
-		fabricUpCommand(), fabricDownCommand(), fabricStatusCommand(), fabricPackageCommand())
+		fabricUpCommand(), fabricDownCommand(), fabricStatusCommand(), fabricPackageCommand(), fabricCheckCommand())
 }
 
 func fabricUpCommand() *cobra.Command {
@@ -203,5 +204,40 @@ too, and which 'bellwether chaincode --id' needs.`,
 	c.MarkFlagRequired("out")
 	c.Flags().StringVar(&p.Label, "label", "bellwether_1", "label of the package")
 	c.Flags().StringVar(&ca, "tls-ca", "", "certificate of the authority that signed the service's TLS certificate, PEM; default: no TLS")
+	return c
+}
+
+func fabricCheckCommand() *cobra.Command {
+	var config string
+	var patience time.Duration
+	var asJSON bool
+	c := &cobra.Command{
+		Use: "check --config FILE", Short: "Try the connection to Fabric that a configuration names",
+		Long: `Connects as the gateway would, and says whether the peer, the identity, the channel and the
+chaincode's version are right, and when the certificate expires. It writes nothing.`,
+		Args: exactly(0, "no arguments"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := gateway.ReadConfig(config)
+			if err != nil {
+				return err
+			}
+			r, err := gateway.CheckFabric(cmd.Context(), c, patience)
+			if err != nil {
+				return err
+			}
+			w := cmd.OutOrStdout()
+			if asJSON {
+				return json.NewEncoder(w).Encode(r)
+			}
+			_, err = fmt.Fprintf(w, "peer        %s, as %s of %s\nchannel     %s, %d blocks, first block %s\nchaincode   %s, %s\ncertificate until %s, %d days\n",
+				r.Peer, r.Subject, r.MSP, r.Channel, r.Height, r.First.Short(), r.Chaincode, r.Version,
+				r.Expires.Format(time.RFC3339), int(time.Until(r.Expires).Hours()/24))
+			return err
+		},
+	}
+	c.Flags().StringVar(&config, "config", "", "configuration file with ledger.driver: fabric")
+	c.MarkFlagRequired("config")
+	c.Flags().DurationVar(&patience, "timeout", 10*time.Second, "how long to try")
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
 }

@@ -16,6 +16,7 @@ import (
 	"bellwether/internal/journal"
 	"bellwether/internal/ledger"
 	"bellwether/internal/ledger/embedded"
+	"bellwether/internal/ledger/fabric"
 	"bellwether/internal/monitor"
 	"bellwether/internal/zone"
 )
@@ -68,7 +69,7 @@ func VerifyState(ctx context.Context, dir string, anchor ed25519.PublicKey, prog
 	for _, part := range []func() error{
 		func() error { return a.ledger(ctx, anchor, progress) },
 		func() error { return a.store(ctx, progress) },
-		a.key, a.models, a.alerts, a.leases, a.runs, a.strangers,
+		a.fabric, a.key, a.models, a.alerts, a.leases, a.runs, a.strangers,
 	} {
 		if err := part(); err != nil {
 			return nil, err
@@ -119,6 +120,22 @@ func (a *auditor) note(tx *contract.Signed, at ledger.Receipt) {
 			a.said[body.Alert] = true
 		}
 	}
+}
+
+// fabric checks what a ledger on Fabric keeps beside its blocks.
+func (a *auditor) fabric() error {
+	if !fabric.Here(a.path(ledgerDir)) {
+		return nil
+	}
+	for _, err := range fabric.Damage(a.path(ledgerDir)) {
+		a.found("ledger: %v", err)
+	}
+	for _, err := range journal.Scan(a.path(ledgerDir, connectionFile), connectionKind) {
+		if err != nil {
+			a.found("ledger: %v", err)
+		}
+	}
+	return nil
 }
 
 func (a *auditor) key() error {
@@ -225,7 +242,7 @@ func (a *auditor) runs() error {
 func belongs() map[string][]string {
 	return map[string][]string{
 		"":        {formatFile, lockFile, keyFile, ledgerDir, storeDir, modelDir, alertFile, leaseFile, runFile, socketFile},
-		ledgerDir: {"blocks.log"},
+		ledgerDir: append(fabric.Files(), connectionFile),
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"bellwether/internal/detect"
 	"bellwether/internal/feature"
 	"bellwether/internal/ledger"
+	"bellwether/internal/ledger/fabric"
 	"bellwether/internal/monitor"
 	"bellwether/internal/roster"
 	"bellwether/internal/trust"
@@ -112,9 +113,27 @@ type StoreConfig struct {
 
 // LedgerConfig says which ledger the zone has.
 type LedgerConfig struct {
-	Driver   string   `yaml:"driver"`    // embedded
+	// Driver is embedded or fabric. Default: the one that the state directory
+	// has, embedded for a new one.
+	Driver   string   `yaml:"driver"`
 	BlockTxs int      `yaml:"block_txs"` // transactions in one block, default 100
 	BlockAge Duration `yaml:"block_age"` // how long one stays open, default 10s
+	// Fabric says how a channel of Hyperledger Fabric is reached; needed with
+	// driver fabric. `bellwether fabric up` prints it.
+	Fabric FabricConfig `yaml:"fabric" json:"-"`
+}
+
+// FabricConfig says how a channel of Hyperledger Fabric is reached, and as whom.
+// All but server_name are needed.
+type FabricConfig struct {
+	Peer       string `yaml:"peer"`        // HOST:PORT of a peer of the own organisation
+	ServerName string `yaml:"server_name"` // name in the peer's TLS certificate; default: HOST
+	TLSCA      string `yaml:"tls_ca"`      // certificate of the authority of that certificate, PEM
+	MSP        string `yaml:"msp"`         // the organisation's MSP ID
+	Cert       string `yaml:"cert"`        // certificate of the gateway's identity, PEM
+	Key        string `yaml:"key"`         // its private key, PEM; Ed25519 or ECDSA
+	Channel    string `yaml:"channel"`
+	Chaincode  string `yaml:"chaincode"` // its name on the channel
 }
 
 // TrustConfig is the threshold that outsiders ask for.
@@ -148,7 +167,8 @@ func ReadConfig(path string) (Config, error) {
 	if err != nil {
 		return Config{}, fmt.Errorf("configuration %s: %w", path, err)
 	}
-	for _, p := range []*string{&c.State, &c.Devices.Names, &c.Alerts.File} {
+	f := &c.Ledger.Fabric
+	for _, p := range []*string{&c.State, &c.Devices.Names, &c.Alerts.File, &f.TLSCA, &f.Cert, &f.Key} {
 		if *p != "" && !filepath.IsAbs(*p) {
 			*p = filepath.Join(filepath.Dir(path), *p)
 		}
@@ -204,7 +224,9 @@ func (c Config) Validate() error {
 	bad(c.Batch > maxBatch, "batch is %d: want at most %d", c.Batch, maxBatch)
 	bad(c.Ledger.BlockTxs > ledger.MaxBlockTxs, "ledger.block_txs is %d: want at most %d", c.Ledger.BlockTxs, ledger.MaxBlockTxs)
 	bad(c.Store.SegmentRows > maxSegmentRows, "store.segment_rows is %d: want at most %d", c.Store.SegmentRows, maxSegmentRows)
-	bad(c.Ledger.Driver != "" && c.Ledger.Driver != "embedded", "ledger.driver is %q: want embedded", c.Ledger.Driver)
+	if err := c.Ledger.validateDriver(); err != nil {
+		errs = append(errs, err)
+	}
 	bad(!(c.Trust.Threshold >= 0 && c.Trust.Threshold <= 1), "trust.threshold is %g: want 0 to 1", c.Trust.Threshold)
 	if _, err := trust.ThresholdOf(c.useCase()); err != nil {
 		errs = append(errs, fmt.Errorf("zone.use_case: %w", err))
@@ -221,6 +243,22 @@ func (c Config) Validate() error {
 		errs = append(errs, fmt.Errorf("detector: %w", err))
 	}
 	return errors.Join(errs...)
+}
+
+// validateDriver holds the driver against what is said about Fabric.
+func (c LedgerConfig) validateDriver() error {
+	given := c.Fabric != FabricConfig{}
+	switch {
+	case c.Driver != "" && c.Driver != driverEmbedded && c.Driver != driverFabric:
+		return fmt.Errorf("ledger.driver is %q: want %s or %s", c.Driver, driverEmbedded, driverFabric)
+	case given && c.Driver != driverFabric:
+		return fmt.Errorf("ledger.fabric is given, and ledger.driver is not %s", driverFabric)
+	case c.Driver == driverFabric:
+		if err := fabric.Connection(c.Fabric).Validate(); err != nil {
+			return fmt.Errorf("ledger: %w", err)
+		}
+	}
+	return nil
 }
 
 // Bounds of counts in a configuration.
@@ -281,7 +319,7 @@ func (c Config) rosterOptions() (roster.Options, error) {
 func (c Config) stateOptions() StateOptions {
 	o := StateOptions{BlockTxs: c.Ledger.BlockTxs, BlockAge: time.Duration(c.Ledger.BlockAge),
 		MaxAge: time.Duration(c.Store.MaxAge), MaxBytes: int64(c.Store.MaxBytes),
-		Identity: Identity{Name: c.Zone.Name, UseCase: c.useCase()}}
+		Identity: Identity{Name: c.Zone.Name, UseCase: c.useCase()}, Driver: c.Ledger.Driver, Fabric: fabric.Connection(c.Ledger.Fabric)}
 	if o.Identity.Name == "" {
 		o.Identity.Name = "zone"
 	}
@@ -292,7 +330,7 @@ func (c Config) stateOptions() StateOptions {
 // agree in it and in their captures come to the same transactions.
 func (c Config) decisive() Config {
 	c.State, c.Interface, c.Promiscuous, c.Alerts, c.Trust = "", "", false, AlertsConfig{}, TrustConfig{}
-	c.Workers, c.Batch = 0, 0
+	c.Workers, c.Batch, c.Ledger.Driver, c.Ledger.Fabric = 0, 0, "", FabricConfig{}
 	c.Store.MaxAge, c.Store.MaxBytes, c.Devices.Names = 0, 0, ""
 	return c
 }

@@ -38,7 +38,7 @@ store:
   max_age: 720h
   max_bytes: 4GiB
 ledger:
-  driver: embedded
+  driver: embedded            # or fabric, see docs/fabric.md
   block_txs: 100
   block_age: 10s
 # alerts:
@@ -107,7 +107,7 @@ func (l Live) Run(ctx context.Context) error {
 	w.source = source
 	defer source.Close()
 	o := l.Config.stateOptions()
-	o.Identity.Created = zone.TimeOf(time.Now())
+	o.Identity.Created, o.Log = zone.TimeOf(time.Now()), l.Log
 	o.MaxAge, o.MaxBytes = cmp.Or(o.MaxAge, keepFor), cmp.Or(o.MaxBytes, keepBytes)
 	if w.state, err = OpenState(ctx, l.Config.State, o); err != nil {
 		return err

@@ -7,7 +7,6 @@ import (
 	"bellwether/internal/alert"
 	"bellwether/internal/contract"
 	"bellwether/internal/ledger"
-	"bellwether/internal/ledger/embedded"
 	"bellwether/internal/trust"
 	"bellwether/internal/zone"
 )
@@ -42,7 +41,7 @@ func raiser(ctx context.Context, s *State, send func(Raised) error) func(zone.Al
 }
 
 // foldTrust folds a ledger from its first entry.
-func foldTrust(ctx context.Context, l *embedded.Ledger) (*trust.Fold, error) {
+func foldTrust(ctx context.Context, l ledger.Ledger) (*trust.Fold, error) {
 	fold := &trust.Fold{}
 	for n := range l.Height() {
 		b, err := l.Block(ctx, n)

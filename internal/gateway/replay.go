@@ -112,6 +112,7 @@ func expand(patterns []string) ([]string, error) {
 // stateOptions creates a zone, if there is none, at the time of the first packet.
 func (r *replaying) stateOptions() StateOptions {
 	o := r.Config.stateOptions()
+	o.Log = r.Log
 	for _, set := range []*recordings{r.watch, r.learn} {
 		if len(set.starts) > 0 {
 			o.Identity.Created = max(0, set.starts[0])

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"time"
@@ -15,7 +16,8 @@ import (
 	"bellwether/internal/durable"
 	"bellwether/internal/feature"
 	"bellwether/internal/identity"
-	"bellwether/internal/ledger/embedded"
+	"bellwether/internal/ledger"
+	"bellwether/internal/ledger/fabric"
 	"bellwether/internal/monitor"
 	"bellwether/internal/store"
 	"bellwether/internal/zone"
@@ -53,13 +55,16 @@ type StateOptions struct {
 	Existing bool          // never create, only open what is there
 	ReadOnly bool          // and change nothing, not even if another process has it open
 	Identity Identity
+	Driver   string            // embedded or fabric; empty: that of the directory, embedded for a new one
+	Fabric   fabric.Connection // zero: the one that was used last
+	Log      *slog.Logger      // of the ledger; nil: nothing is logged
 }
 
 // State is a zone's state directory, open and locked for this process.
 type State struct {
 	Dir    string
 	Key    *identity.Key
-	Ledger *embedded.Ledger
+	Ledger ledger.Ledger
 	Store  *store.Store
 	Alerts *monitor.Alerts
 	Leases *monitor.Leases // nil when opened for reading only
@@ -153,9 +158,8 @@ func (s *State) open(ctx context.Context, o StateOptions) (err error) {
 	if s.Key, err = s.key(o.Existing); err != nil {
 		return err
 	}
-	s.Ledger, err = embedded.Open(s.path(ledgerDir), s.Key, embedded.Options{BlockTxs: o.BlockTxs, BlockAge: o.BlockAge, ReadOnly: o.ReadOnly})
-	if err != nil {
-		return fmt.Errorf("ledger: %w", err)
+	if err := s.openLedger(ctx, o); err != nil {
+		return err
 	}
 	if err := s.findZone(ctx, o); err != nil {
 		return err
@@ -182,7 +186,9 @@ func (s *State) open(ctx context.Context, o StateOptions) (err error) {
 	return errors.Join(removeTemporaries(s.Dir), removeTemporaries(s.path(modelDir)))
 }
 
-func (s *State) path(name string) string { return filepath.Join(s.Dir, name) }
+func (s *State) path(parts ...string) string {
+	return filepath.Join(append([]string{s.Dir}, parts...)...)
+}
 
 // key loads the master's key; one is made only while there is no ledger.
 func (s *State) key(existing bool) (*identity.Key, error) {

@@ -3,6 +3,8 @@ package script
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"os"
@@ -16,6 +18,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"bellwether/internal/capture"
+	"bellwether/internal/ledger/fabric/network"
+	"bellwether/internal/ledger/fabric/nodes"
 	"bellwether/internal/packet"
 	"bellwether/internal/simulate"
 	"bellwether/internal/zone"
@@ -56,9 +60,50 @@ func TestScripts(t *testing.T) {
 			if cond == "root" {
 				return os.Geteuid() == 0, nil
 			}
+			if cond == "fabric" {
+				return nodesHere()
+			}
 			return false, fmt.Errorf("unknown condition %s", cond)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"home": home, "exits": exits, "hold": hold, "captureof": captureOf, "copystate": copyState},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"home": home, "exits": exits, "hold": hold, "captureof": captureOf, "copystate": copyState, "network": fabricNetwork},
+	})
+}
+
+// nodesHere reports whether Fabric's programs can be had. Where CI=true they must.
+func nodesHere() (bool, error) {
+	if testing.Short() {
+		return false, nil
+	}
+	_, err := builtNodes()
+	if errors.Is(err, nodes.ErrUnavailable) && os.Getenv("CI") != "true" {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func builtNodes() (string, error) {
+	module, err := nodes.Find(".")
+	if err != nil {
+		return "", err
+	}
+	cache, err := nodes.Cache()
+	if err != nil {
+		return "", err
+	}
+	return nodes.Build(context.Background(), module, cache, nil)
+}
+
+// fabricNetwork sets PROGRAMS to the directory of Fabric's programs, and has the
+// network that the script makes stopped at its end: network DIR
+func fabricNetwork(ts *testscript.TestScript, neg bool, args []string) {
+	programs, err := builtNodes()
+	ts.Check(err)
+	ts.Setenv("PROGRAMS", programs)
+	dir := ts.MkAbs(args[0])
+	ts.Defer(func() {
+		if n, err := network.Open(dir); err == nil {
+			n.Down(context.Background())
+		}
 	})
 }
 

@@ -53,7 +53,7 @@ func diagnose(err error) *trouble {
 
 // transient reports whether the same call may succeed later.
 func transient(err error) bool {
-	if errors.Is(err, context.Canceled) {
+	if _, answer := status.FromError(err); !answer || errors.Is(err, context.Canceled) {
 		return false
 	}
 	switch status.Code(err) {

@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"github.com/fxamacker/cbor/v2"
 
 	"bellwether/internal/durable"
+	"bellwether/internal/journal"
 	"bellwether/internal/zone"
 )
 
@@ -92,4 +94,25 @@ func (l *Ledger) placeOf(n uint64) (place, bool, error) {
 		return place{}, false, fmt.Errorf("%s: place of block %d: %w", placesFile, n, err)
 	}
 	return p, true, nil
+}
+
+// Damage looks through the files beside the blocks and gives what is wrong with
+// them. It changes nothing.
+func Damage(dir string) (found []error) {
+	n := uint64(0)
+	for rec, err := range journal.Scan(filepath.Join(dir, placesFile), placesKind) {
+		if err == nil && rec.Number == 0 {
+			err = cbor.Unmarshal(rec.Payload, new(origin))
+		} else if err == nil {
+			err = cbor.Unmarshal(rec.Payload, new(place))
+		}
+		if err != nil {
+			found = append(found, fmt.Errorf("%s, record %d: %w", placesFile, n, err))
+		}
+		n++
+	}
+	if _, err := readOutbox(filepath.Join(dir, outboxFile)); err != nil {
+		found = append(found, err)
+	}
+	return found
 }

@@ -12,6 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"bellwether/internal/ledger"
 	"bellwether/internal/ledger/embedded"
 	"bellwether/internal/ledger/fabric/network"
@@ -45,7 +48,6 @@ func TestBadConnection(t *testing.T) {
 		"authority":        {func(c *Connection) { c.TLSCA = filepath.Join(filepath.Dir(c.TLSCA), "ca.pem") }, "not by fabric.tls_ca"},
 		"no authority":     {func(c *Connection) { c.TLSCA = text }, "no PEM certificate"},
 		"peer that is off": {func(c *Connection) { c.Peer = "127.0.0.1:1" }, "is the peer running"},
-		"no such machine":  {func(c *Connection) { c.Peer = "nowhere.invalid:7051" }, "no machine that can be found"},
 		"server's name":    {func(c *Connection) { c.ServerName = "other.example" }, "fabric.server_name"},
 		"expired":          {func(c *Connection) { c.Cert, c.Key = issue("late", time.Now().Add(-time.Minute)) }, "expired at"},
 		"another key":      {func(c *Connection) { c.Key = otherKey }, "not the key of the certificate"},
@@ -250,5 +252,38 @@ func TestDamagedOutbox(t *testing.T) {
 				t.Fatalf("byte %d changed or the end cut there: %v", i, err)
 			}
 		}
+	}
+}
+
+// TestDiagnose: what Fabric says and what it means, in words that its programs
+// were seen to use. The last column says whether asking again may help.
+func TestDiagnose(t *testing.T) {
+	c := &client{connection: Connection{Peer: "peer:7051"}}
+	for _, tt := range []struct {
+		code  codes.Code
+		text  string
+		hint  string
+		again bool
+	}{
+		{codes.Unavailable, `connection error: desc = "transport: Error while dialing: dial tcp 127.0.0.1:1: connect: connection refused"`, "is the peer running", true},
+		{codes.Unavailable, "name resolver error: produced zero addresses", "names no machine", true},
+		{codes.Unavailable, `connection error: desc = "transport: authentication handshake failed: tls: failed to verify certificate: x509: certificate signed by unknown authority"`, "fabric.tls_ca", false},
+		{codes.Unavailable, "no orderers could successfully process transaction", "are the orderers running?", true},
+		{codes.Unavailable, "failed to get config for channel [other]: could not get last config for channel other", "fabric.channel", false},
+		{codes.Unknown, "too many requests for /gateway.Gateway, exceeding concurrency limit (500)", "", true},
+		{codes.Unknown, "request unauthorized due to incorrect timestamp 2026-11-26T16:37:06Z, peer time 2026-11-26T17:37:06Z, peer.authentication.timewindow 15m0s", "set the clock", false},
+		{codes.Aborted, "chaincode response 500, block 3: the channel has a block of that number already", "another gateway", false},
+		{codes.Aborted, "chaincode response 500, block 3: the channel has no block 2 before it", "is behind", true},
+		{codes.Aborted, "error in simulation: failed to execute transaction 1: could not launch chaincode bellwether_1:70: connection refused", "the chaincode service does not run", true},
+		{codes.FailedPrecondition, "no peers available to evaluate chaincode other in channel bellwether", "fabric.chaincode", false},
+		{codes.Internal, "something else", "", false},
+	} {
+		err := c.explain(status.Error(tt.code, tt.text))
+		if !strings.Contains(err.Error(), tt.text) || !strings.Contains(err.Error(), tt.hint) || transient(err) != tt.again {
+			t.Errorf("%s: %v, again %v; want %q and %v", tt.code, err, transient(err), tt.hint, tt.again)
+		}
+	}
+	if transient(context.Canceled) || transient(errors.New("x")) {
+		t.Error("what is not the peer's answer is asked again")
 	}
 }
