@@ -98,7 +98,7 @@ type DetectorConfig struct {
 	Window        int     `yaml:"window"` // snapshots that vote; default: found while learning
 	// Without lists the reasons that are no cause for an alert, though snapshots
 	// are labelled all the same: score, source,
-	// hosts, scan, ports, flows, burst, rate. Default: none.
+	// hosts, scan, ports, flows, peer, burst, rate, silent. Default: none.
 	Without []string `yaml:"without"`
 }
 
