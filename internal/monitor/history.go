@@ -27,19 +27,12 @@ type interval struct{ from, to zone.Time }
 // ReadHistory reads the whole ledger for it.
 func ReadHistory(ctx context.Context, l ledger.Ledger, mac zone.MAC) (*History, error) {
 	h := &History{Device: mac}
-	for n := range l.Height() {
-		b, err := l.Block(ctx, n)
+	for tx, err := range Transactions(ctx, l, 0) {
 		if err != nil {
-			return nil, fmt.Errorf("ledger block %d: %w", n, err)
+			return nil, err
 		}
-		for i, raw := range b.Txs {
-			tx, err := contract.Parse(raw)
-			if err != nil {
-				return nil, fmt.Errorf("ledger block %d, transaction %d: %w", n, i, err)
-			}
-			if tx.Device == mac {
-				h.apply(&tx.Tx)
-			}
+		if tx.Device == mac {
+			h.apply(&tx.Tx)
 		}
 	}
 	return h, nil
