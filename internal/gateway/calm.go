@@ -38,10 +38,6 @@ type Calm struct {
 	Drift *Drift `json:"drift,omitempty"`
 }
 
-// pause is the longest pause between two snapshots that counts as time in which a
-// device was seen.
-const pause = 10 * time.Minute
-
 // Calm tells of each device, by MAC address.
 func (s *State) Calm(ctx context.Context) ([]Calm, error) {
 	devices, err := contract.Devices(s.Ledger.State())
@@ -102,7 +98,7 @@ func watchedFor(segments []store.Segment, mac zone.MAC, after zone.SeqID) time.D
 			continue
 		}
 		if last > 0 {
-			total += min(max(r.FirstTime.Sub(last), 0), pause)
+			total += detect.Seen(r.FirstTime.Sub(last))
 		}
 		total += max(r.LastTime.Sub(r.FirstTime), 0)
 		last = r.LastTime

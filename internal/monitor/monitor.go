@@ -62,6 +62,10 @@ func Reasons() []string {
 	return []string{zone.ReasonScore, zone.ReasonSource, zone.ReasonHosts, zone.ReasonPorts, zone.ReasonFlows, zone.ReasonBurst, zone.ReasonRate}
 }
 
+// DefaultQuiet is how long a malicious device must give no cause for alarm unless
+// Options say otherwise.
+const DefaultQuiet = 5 * time.Minute
+
 // MinSnapshots is the fewest that a device can be learned from.
 const MinSnapshots = 20
 
@@ -89,7 +93,7 @@ func (o Options) withDefaults() Options {
 		o.SegmentAge = 10 * time.Minute
 	}
 	if o.Quiet <= 0 {
-		o.Quiet = 5 * time.Minute
+		o.Quiet = DefaultQuiet
 	}
 	if o.Learn.For <= 0 {
 		o.Learn.For = 24 * time.Hour
