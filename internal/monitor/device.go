@@ -32,6 +32,10 @@ type device struct {
 	learning  int // snapshots since then
 	training  bool
 
+	adapting *adapting // a change of its model under way
+	latest   zone.Time // of its newest snapshot, 0 before any
+	tried    zone.Time // the newest snapshot when its model was last to change
+
 	model     *detect.Model
 	digest    zone.Hash
 	scorer    *detect.Scorer
@@ -84,6 +88,10 @@ func (p *Past) learnable(seq zone.SeqID) bool {
 func (m *Monitor) restore(past *Past, s contract.DeviceState) error {
 	d := &device{mac: s.MAC, name: s.Name, state: s.State, n: s.N, joined: s.Since, sent: s.Rows, newest: s.LastSeq}
 	m.devices[s.MAC] = d
+	if m.p.Trials != nil {
+		t, _ := m.p.Trials.Newest(s.MAC)
+		d.tried = t.Time
+	}
 	if s.State == zone.StateLearning {
 		m.recount(d, past)
 		return nil

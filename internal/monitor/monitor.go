@@ -50,6 +50,7 @@ type Options struct {
 	Workers     int           // goroutines that score and train: 1; no result depends on it
 	MaxDevices  int           // devices that are kept, those that the operator knows aside: 512; packets of others are counted
 	ModelDir    string        // where learned models are kept
+	AdaptEvery  time.Duration // live, how often at most a device's model may follow it by itself: never
 	// Background runs a training job beside the packet path, soon; the job
 	// ends when its context does. Nil trains only
 	// in FinishLearning, so that a replay is judged by its second set alone.
@@ -110,6 +111,7 @@ type Parts struct {
 	Store  *store.Store
 	Alerts *Alerts
 	Leases *Leases // nil keeps them in memory only
+	Trials *Trials // nil forgets them
 	Ledger ledger.Ledger
 	Signer crypto.Signer
 	// OnAlert is called for each alert once its verdict and evidence are
@@ -136,19 +138,21 @@ type Monitor struct {
 	sources   sources
 	record    recorder
 
-	vector   feature.Vector
-	batch    []zone.Snapshot // scored and judged together
-	owners   []*device       // of the batch's snapshots
-	answers  []answer        // between the batch's snapshots
-	misuse   []string        // why a snapshot's source is wrong, "" if it is not
-	segment  []zone.Snapshot // judged, not yet in the store
-	nextSeq  zone.SeqID
-	packets  uint64 // observed since Start, the next one's index
-	newest   zone.Time
-	closed   bool // by FinishLearning: nothing more is learned
-	drops    Drops
-	trained  chan trained // results of Background jobs
-	episodes []*Episode
+	vector  feature.Vector
+	batch   []zone.Snapshot // scored and judged together
+	owners  []*device       // of the batch's snapshots
+	answers []answer        // between the batch's snapshots
+	misuse  []string        // why a snapshot's source is wrong, "" if it is not
+	segment []zone.Snapshot // judged, not yet in the store
+	nextSeq zone.SeqID
+	packets uint64 // observed since Start, the next one's index
+	newest  zone.Time
+	closed  bool // by FinishLearning: nothing more is learned
+	drops   Drops
+	trained chan trained // results of Background jobs
+
+	successors chan successor // likewise, of changes of models
+	episodes   []*Episode
 }
 
 // New makes a monitor that goes on from a zone's past: the devices as the
@@ -166,6 +170,8 @@ func New(ctx context.Context, o Options, p Parts, past Past) (*Monitor, error) {
 		record:    newRecorder(p, past),
 		nextSeq:   past.LastSeq + 1,
 		trained:   make(chan trained, o.MaxDevices),
+
+		successors: make(chan successor, 1), // whose job waits until there is room, or its context ends
 	}
 	for _, d := range past.Devices {
 		if err := m.restore(&past, d); err != nil {
@@ -302,8 +308,9 @@ func (m *Monitor) owner(p *packet.Packet) (*device, string) {
 	return d, ""
 }
 
-// Tick says that time went on without packets: training results are taken and
-// a segment that is too old is closed.
+// Tick says that time went on without packets: training results are taken, a
+// segment that is too old is closed, and a model that may follow its device by
+// itself begins to.
 func (m *Monitor) Tick(ctx context.Context, now zone.Time) error {
 	if err := m.Process(ctx); err != nil {
 		return err
@@ -313,7 +320,10 @@ func (m *Monitor) Tick(ctx context.Context, now zone.Time) error {
 			return err
 		}
 	}
-	return m.record.commit(ctx)
+	if err := m.record.commit(ctx); err != nil {
+		return err
+	}
+	return m.followByRule(ctx)
 }
 
 // Flush makes everything that was observed durable: store, ledger, alerts.

@@ -22,15 +22,21 @@ const (
 	maxLimitShift = 2 // times the anchor's: no plain limit may be higher
 )
 
-// Shadow is a model that was learned from what the device's anchor was learned
+// shadow is a model that was learned from what the device's anchor was learned
 // from and from what passed the gates since.
-type Shadow struct {
-	Model    *detect.Model
-	Accepted *contract.ModelAccepted // what the ledger is to say of it
-	Gates    Gates
-	Anchor   Candidate
-	Present  Candidate
-	Shadow   Candidate
+type shadow struct {
+	Comparison
+	model    *detect.Model
+	accepted *contract.ModelAccepted // what the ledger is to say of it
+}
+
+// Comparison holds the models of a device against what passed the gates.
+type Comparison struct {
+	Gates   Gates     `json:"gates"`
+	Newer   uint64    `json:"newer"`  // of the passed ones, those since the model in force was learned
+	Anchor  Candidate `json:"anchor"` // the first model since the device joined or learned anew
+	Present Candidate `json:"present"`
+	Shadow  Candidate `json:"shadow"`
 }
 
 // Candidate is one of the models that are compared, and what it says of the
@@ -45,6 +51,10 @@ type Candidate struct {
 	// the model's calibration snapshots did.
 	Together float64 `json:"together"`
 	Usual    float64 `json:"usual_together"`
+	// P99 is the 99 % quantile of the scores of the newest 2,000 that passed, High
+	// the share of them above that of the model's calibration scores.
+	P99  float64 `json:"newest_p99"`
+	High float64 `json:"newest_high"`
 }
 
 // BoundError says that a model may not follow its device so far.
@@ -54,39 +64,44 @@ func (e *BoundError) Error() string {
 	return e.Why + "; it may not follow the device so far from its first model"
 }
 
-// TrainShadow learns it from the snapshots up to to. Models are those of the
+// trainShadow learns it from the snapshots up to to. Models are those of the
 // history that are compared: its anchor and the one in force. Too few snapshots
-// that passed are a [*detect.TooFewError]. Whether it may take over is for
-// [Shadow.Check] to say. The same snapshots give the same model.
-func TrainShadow(ctx context.Context, rows *store.Store, h *History, anchor, present *detect.Model, to zone.SeqID) (*Shadow, error) {
+// that passed are a [*detect.TooFewError]; ready may say before the training why
+// there should be none. Whether it may take over is for check to say. The same
+// snapshots give the same model.
+func trainShadow(ctx context.Context, rows *store.Store, h *History, anchor, present *detect.Model, to zone.SeqID, ready func(*Comparison) error) (*shadow, error) {
 	l := &learner{stride: 1, profile: newProfiler()}
 	byAnchor, byPresent := newGauge(anchor), newGauge(present)
-	v := &sieve{history: h}
-	err := v.each(ctx, rows, to, l.add, func(s *zone.Snapshot) {
-		l.add(s)
-		byAnchor.add(s)
-		byPresent.add(s)
+	v, s := &sieve{history: h}, &shadow{}
+	err := v.each(ctx, rows, to, l.add, func(row *zone.Snapshot) {
+		l.add(row)
+		byAnchor.add(row)
+		byPresent.add(row)
+		if row.Seq > present.Origin.Last {
+			s.Newer++
+		}
 	})
-	s := &Shadow{Gates: v.gates}
+	s.Gates = v.gates
 	if err != nil {
 		return s, err
 	}
 	if need := present.Fit.Options.MinRows; v.gates.Passed < uint64(need) {
 		return s, fmt.Errorf("newer snapshots of %s that passed the gates: %w", h.Device, &detect.TooFewError{Have: int(v.gates.Passed), Need: need})
 	}
+	s.Anchor, s.Present = byAnchor.candidate(h.Models[0].Rows), byPresent.candidate(h.Models[len(h.Models)-1].Rows)
+	if err := ready(&s.Comparison); err != nil {
+		return s, err
+	}
 	t := l.train(ctx, h.Device, present.Fit.Options, nil)
 	if t.err != nil {
 		return s, t.err
 	}
-	s.Model, s.Accepted = t.model, acceptance(t)
+	s.model, s.accepted = t.model, acceptance(t)
 	byShadow := newGauge(t.model)
 	again := &sieve{history: h}
-	if err := again.each(ctx, rows, to, func(*zone.Snapshot) {}, byShadow.add); err != nil {
-		return s, err
-	}
-	s.Anchor, s.Present = byAnchor.candidate(h.Models[0].Rows), byPresent.candidate(h.Models[len(h.Models)-1].Rows)
-	s.Shadow = byShadow.candidate(s.Accepted.Rows)
-	return s, nil
+	err = again.each(ctx, rows, to, func(*zone.Snapshot) {}, byShadow.add)
+	s.Shadow = byShadow.candidate(s.accepted.Rows)
+	return s, err
 }
 
 // acceptance is what the ledger says of a learned model.
@@ -97,8 +112,31 @@ func acceptance(t trained) *contract.ModelAccepted {
 		Window: uint32(m.Window), Span: m.Span}
 }
 
-// Check holds a shadow against its bounds; the error is a [*BoundError].
-func (s *Shadow) Check(anchor *detect.Model) error {
+// wanted says why no shadow should be learned without an operator's word: the
+// device has not drifted and sent fewer than least newer snapshots that passed.
+func (c *Comparison) wanted(least uint64) error {
+	if c.Present.High >= detect.DriftedShare || c.Newer >= least {
+		return nil
+	}
+	return fmt.Errorf("there is no reason: of the newest snapshots that passed %.1f %% score high, a drift is from %.0f %% on, and %d passed since the model was learned, of %d that are wanted",
+		100*c.Present.High, 100*detect.DriftedShare, c.Newer, least)
+}
+
+// better says why the shadow is no better than the model in force: it has to fit
+// what the device does now more closely, and to let 99 % of it pass. It was learned
+// from that, the other was not, so this keeps out what is useless and bounds nothing.
+func (c *Comparison) better() error {
+	switch is, was := &c.Shadow, &c.Present; {
+	case !(is.P99 < was.P99):
+		return fmt.Errorf("the shadow is no better: 99 %% of the newest snapshots that passed score up to %.4g, under the model in force %.4g", is.P99, was.P99)
+	case !(is.P99 <= is.Threshold):
+		return fmt.Errorf("the shadow is no better: more than 1 %% of the newest snapshots that passed score above its threshold of %.4g", is.Threshold)
+	}
+	return nil
+}
+
+// check holds a shadow against its bounds; the error is a [*BoundError].
+func (s *shadow) check(anchor *detect.Model) error {
 	if most := maxScoreShift * anchor.Threshold; !(s.Anchor.Highest <= most) {
 		return &BoundError{fmt.Sprintf("under the first model a snapshot that passed scores %.4g, more than %d times its threshold of %.4g",
 			s.Anchor.Highest, maxScoreShift, anchor.Threshold)}
@@ -108,7 +146,7 @@ func (s *Shadow) Check(anchor *detect.Model) error {
 			s.Anchor.Together, maxScoreShift, s.Anchor.Usual)}
 	}
 	for _, reason := range []string{zone.ReasonHosts, zone.ReasonPorts, zone.ReasonFlows, zone.ReasonBurst, zone.ReasonRate} {
-		was, is := novelty.Limit(&anchor.Profile, reason), novelty.Limit(&s.Model.Profile, reason)
+		was, is := novelty.Limit(&anchor.Profile, reason), novelty.Limit(&s.model.Profile, reason)
 		switch {
 		case was > 0 && is == 0:
 			return &BoundError{fmt.Sprintf("it would no longer judge the device by its %s, which the first model limits to %d", reason, was)}
@@ -130,10 +168,13 @@ type gauge struct {
 	above    uint64
 	highest  float64
 	together float64
+	newest   []float64 // scores, at most gaugeNewest of them
 }
 
-// gaugeRows are scored together.
-const gaugeRows = 1024
+const (
+	gaugeRows   = 1024 // are scored together
+	gaugeNewest = 2000 // say what the device does now
+)
 
 func newGauge(m *detect.Model) *gauge {
 	return &gauge{model: m, scorer: m.NewScorer(), rows: make([][zone.Features]float32, 0, gaugeRows)}
@@ -160,6 +201,8 @@ func (g *gauge) flush() {
 	}
 	g.together = math.Max(g.together, g.model.Together(g.times, g.scores))
 	g.seen += uint64(len(g.rows))
+	g.newest = append(g.newest, g.scores[before:]...)
+	g.newest = slices.Delete(g.newest, 0, max(0, len(g.newest)-gaugeNewest))
 	old := max(0, len(g.times)-g.model.Fit.Options.MinWindow)
 	g.rows, g.times, g.scores = g.rows[:0], slices.Delete(g.times, 0, old), slices.Delete(g.scores, 0, old)
 }
@@ -169,6 +212,7 @@ func (g *gauge) candidate(learned uint64) Candidate {
 	c := Candidate{Digest: g.model.Digest(), Rows: learned, Threshold: g.model.Threshold, Highest: g.highest, Together: g.together, Usual: g.model.UsualTogether()}
 	if g.seen > 0 {
 		c.Above = float64(g.above) / float64(g.seen)
+		c.High, c.P99 = g.model.High(g.newest)
 	}
 	return c
 }
