@@ -7,6 +7,7 @@ import (
 
 	"bellwether/internal/contract"
 	"bellwether/internal/detect"
+	"bellwether/internal/monitor"
 	"bellwether/internal/store"
 	"bellwether/internal/zone"
 )
@@ -36,6 +37,8 @@ type Calm struct {
 	Needed float64 `json:"needed_seconds"`
 	// Drift is nil for a device that has sent too little since it was learned.
 	Drift *Drift `json:"drift,omitempty"`
+	// Trial is what the last change of its model came to, nil before any.
+	Trial *monitor.Trial `json:"trial,omitempty"`
 }
 
 // Calm tells of each device, by MAC address.
@@ -48,6 +51,9 @@ func (s *State) Calm(ctx context.Context) ([]Calm, error) {
 	models := map[zone.MAC]*detect.Model{}
 	for _, d := range devices {
 		c := Calm{MAC: d.MAC, Name: d.Name, State: d.State, Snapshots: d.Rows}
+		if t, ok := s.Trials.Newest(d.MAC); ok {
+			c.Trial = &t
+		}
 		if d.Model != (zone.Hash{}) {
 			if models[d.MAC], err = s.model(d.Model); err == nil {
 				err = s.calm(&c, models[d.MAC])

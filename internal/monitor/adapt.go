@@ -38,7 +38,6 @@ type adapting struct {
 	change  Change
 	present *detect.Model
 	to      zone.SeqID // newest snapshot to learn from
-	least   uint64     // of newer snapshots that are reason enough for byRule
 	abort   func()
 	done    func(*Adaptation, error)
 }
@@ -96,7 +95,7 @@ func (m *Monitor) beginChange(ctx context.Context, d *device, change Change, don
 		return err
 	}
 	aborted, abort := context.WithCancel(context.WithoutCancel(ctx))
-	a := &adapting{mac: d.mac, change: change, present: d.model, to: state.LastSeq, least: uint64(m.o.Learn.Snapshots), abort: abort, done: done}
+	a := &adapting{mac: d.mac, change: change, present: d.model, to: state.LastSeq, abort: abort, done: done}
 	d.adapting = a
 	if change != Compare {
 		d.tried = d.latest
@@ -154,14 +153,14 @@ func (s *successor) follow(ctx context.Context, m *Monitor, h *History) error {
 	if err != nil {
 		return fmt.Errorf("first model of %s: %w", a.mac, err)
 	}
-	ready := func(*Comparison) error { return nil }
+	x := lesson{rows: m.p.Store, history: h, anchor: anchor, present: a.present, to: a.to}
 	if a.change == byRule {
 		if err := h.held(newest(m.p.Store, a.to)); err != nil {
 			return err
 		}
-		ready = func(c *Comparison) error { return c.wanted(a.least) }
+		x.holdOut, x.ready = m.o.AdaptEvery/heldOutShare, func(c *Comparison) error { return c.wanted(uint64(m.o.Learn.Snapshots)) }
 	}
-	shadow, err := trainShadow(ctx, m.p.Store, h, anchor, a.present, a.to, ready)
+	shadow, err := x.train(ctx)
 	s.found, s.model, s.accepted = shadow.Comparison, shadow.model, shadow.accepted
 	if err == nil {
 		err = shadow.check(anchor)
@@ -174,6 +173,10 @@ func (s *successor) follow(ctx context.Context, m *Monitor, h *History) error {
 	}
 	return err
 }
+
+// heldOutShare of Options.AdaptEvery, its newest part, is what models are compared on
+// before one takes over by rule.
+const heldOutShare = 4
 
 // metLately gives a tracker that knows the hosts and services that the device
 // turned to lately while nothing was wrong.
@@ -285,7 +288,7 @@ func (m *Monitor) keepTrial(d *device, of *adapting, a *Adaptation, why error) e
 		m.o.Log.Info("model changed", "mac", d.mac, "name", d.name, "by", of.change, "model", t.Model.Short(), "threshold", a.Model.Threshold)
 	} else {
 		t.Outcome = why.Error()
-		m.o.Log.Warn("model stays", "mac", d.mac, "name", d.name, "by", of.change, "reason", why)
+		m.o.Log.Info("model stays", "mac", d.mac, "name", d.name, "by", of.change, "reason", why)
 	}
 	if m.p.Trials == nil {
 		return nil

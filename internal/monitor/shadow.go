@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"time"
 
 	"bellwether/internal/contract"
 	"bellwether/internal/detect"
@@ -33,8 +34,9 @@ type shadow struct {
 // Comparison holds the models of a device against what passed the gates.
 type Comparison struct {
 	Gates   Gates     `json:"gates"`
-	Newer   uint64    `json:"newer"`  // of the passed ones, those since the model in force was learned
-	Anchor  Candidate `json:"anchor"` // the first model since the device joined or learned anew
+	Newer   uint64    `json:"newer"`    // of the passed ones, those since the model in force was learned
+	HeldOut uint64    `json:"held_out"` // the newest of them, from which the shadow did not learn
+	Anchor  Candidate `json:"anchor"`   // the first model since the device joined or learned anew
 	Present Candidate `json:"present"`
 	Shadow  Candidate `json:"shadow"`
 }
@@ -51,8 +53,8 @@ type Candidate struct {
 	// the model's calibration snapshots did.
 	Together float64 `json:"together"`
 	Usual    float64 `json:"usual_together"`
-	// P99 is the 99 % quantile of the scores of the newest 2,000 that passed, High
-	// the share of them above that of the model's calibration scores.
+	// P99 is the 99 % quantile of the scores of the newest 2,000 that passed, or were
+	// held out, and High the share of them above that of the model's calibration scores.
 	P99  float64 `json:"newest_p99"`
 	High float64 `json:"newest_high"`
 }
@@ -64,17 +66,33 @@ func (e *BoundError) Error() string {
 	return e.Why + "; it may not follow the device so far from its first model"
 }
 
-// trainShadow learns it from the snapshots up to to. Models are those of the
-// history that are compared: its anchor and the one in force. Too few snapshots
-// that passed are a [*detect.TooFewError]; ready may say before the training why
-// there should be none. Whether it may take over is for check to say. The same
-// snapshots give the same model.
-func trainShadow(ctx context.Context, rows *store.Store, h *History, anchor, present *detect.Model, to zone.SeqID, ready func(*Comparison) error) (*shadow, error) {
+// lesson is what a shadow is learned from.
+type lesson struct {
+	rows            *store.Store
+	history         *History
+	anchor, present *detect.Model // of the history
+	to              zone.SeqID    // the newest snapshot
+	// holdOut is how long before the newest that passed nothing is learned from, so
+	// that both models can be compared on what neither has seen; ready then says
+	// before the training why there should be no shadow. 0, nil: none.
+	holdOut time.Duration
+	ready   func(*Comparison) error
+}
+
+// train learns a shadow. Too few snapshots that passed are a [*detect.TooFewError].
+// Whether it may take over is for check to say. The same snapshots give the same
+// model.
+func (x *lesson) train(ctx context.Context) (*shadow, error) {
+	h, anchor, present := x.history, x.anchor, x.present
 	l := &learner{stride: 1, profile: newProfiler()}
 	byAnchor, byPresent := newGauge(anchor), newGauge(present)
 	v, s := &sieve{history: h}, &shadow{}
-	err := v.each(ctx, rows, to, l.add, func(row *zone.Snapshot) {
-		l.add(row)
+	err := v.each(ctx, x.rows, x.to, l.add, func(row *zone.Snapshot) {
+		if x.holdOut > 0 && row.Time > v.until.Add(-x.holdOut) {
+			s.HeldOut++
+		} else {
+			l.add(row)
+		}
 		byAnchor.add(row)
 		byPresent.add(row)
 		if row.Seq > present.Origin.Last {
@@ -88,9 +106,15 @@ func trainShadow(ctx context.Context, rows *store.Store, h *History, anchor, pre
 	if need := present.Fit.Options.MinRows; v.gates.Passed < uint64(need) {
 		return s, fmt.Errorf("newer snapshots of %s that passed the gates: %w", h.Device, &detect.TooFewError{Have: int(v.gates.Passed), Need: need})
 	}
-	s.Anchor, s.Present = byAnchor.candidate(h.Models[0].Rows), byPresent.candidate(h.Models[len(h.Models)-1].Rows)
-	if err := ready(&s.Comparison); err != nil {
-		return s, err
+	newest := gaugeNewest
+	if x.holdOut > 0 {
+		newest = int(min(s.HeldOut, gaugeNewest))
+	}
+	s.Anchor, s.Present = byAnchor.candidate(h.Models[0].Rows, newest), byPresent.candidate(h.Models[len(h.Models)-1].Rows, newest)
+	if x.ready != nil {
+		if err := x.ready(&s.Comparison); err != nil {
+			return s, err
+		}
 	}
 	t := l.train(ctx, h.Device, present.Fit.Options, nil)
 	if t.err != nil {
@@ -99,8 +123,8 @@ func trainShadow(ctx context.Context, rows *store.Store, h *History, anchor, pre
 	s.model, s.accepted = t.model, acceptance(t)
 	byShadow := newGauge(t.model)
 	again := &sieve{history: h}
-	err = again.each(ctx, rows, to, func(*zone.Snapshot) {}, byShadow.add)
-	s.Shadow = byShadow.candidate(s.accepted.Rows)
+	err = again.each(ctx, x.rows, x.to, func(*zone.Snapshot) {}, byShadow.add)
+	s.Shadow = byShadow.candidate(s.accepted.Rows, newest)
 	return s, err
 }
 
@@ -112,25 +136,32 @@ func acceptance(t trained) *contract.ModelAccepted {
 		Window: uint32(m.Window), Span: m.Span}
 }
 
-// wanted says why no shadow should be learned without an operator's word: the
-// device has not drifted and sent fewer than least newer snapshots that passed.
+// wanted says why no shadow should be learned without an operator's word: too
+// little was held out, or the device has not drifted and sent fewer than least newer
+// snapshots that passed.
 func (c *Comparison) wanted(least uint64) error {
-	if c.Present.High >= detect.DriftedShare || c.Newer >= least {
-		return nil
+	switch {
+	case c.HeldOut < fewestHeldOut:
+		return fmt.Errorf("%d of the newest snapshots passed: %d are needed to compare on", c.HeldOut, fewestHeldOut)
+	case c.Present.High < detect.DriftedShare && c.Newer < least:
+		return fmt.Errorf("there is no reason: %.1f %% of the newest snapshots that passed score high, a drift is from %.0f %% on; %d passed since the model was learned, of %d that are wanted",
+			100*c.Present.High, 100*detect.DriftedShare, c.Newer, least)
 	}
-	return fmt.Errorf("there is no reason: of the newest snapshots that passed %.1f %% score high, a drift is from %.0f %% on, and %d passed since the model was learned, of %d that are wanted",
-		100*c.Present.High, 100*detect.DriftedShare, c.Newer, least)
+	return nil
 }
 
-// better says why the shadow is no better than the model in force: it has to fit
-// what the device does now more closely, and to let 99 % of it pass. It was learned
-// from that, the other was not, so this keeps out what is useless and bounds nothing.
+// fewestHeldOut is the fewest snapshots on which models are compared.
+const fewestHeldOut = 100
+
+// better says why the shadow is no better than the model in force: on what neither
+// has learned from it has to fit more closely, and let 99 % pass. That keeps out what
+// is useless, and bounds nothing.
 func (c *Comparison) better() error {
 	switch is, was := &c.Shadow, &c.Present; {
 	case !(is.P99 < was.P99):
-		return fmt.Errorf("the shadow is no better: 99 %% of the newest snapshots that passed score up to %.4g, under the model in force %.4g", is.P99, was.P99)
+		return fmt.Errorf("the shadow is no better: 99 %% of the %d newest snapshots score up to %.4g, under the model in force %.4g", min(c.HeldOut, gaugeNewest), is.P99, was.P99)
 	case !(is.P99 <= is.Threshold):
-		return fmt.Errorf("the shadow is no better: more than 1 %% of the newest snapshots that passed score above its threshold of %.4g", is.Threshold)
+		return fmt.Errorf("the shadow is no better: more than 1 %% of the %d newest snapshots score above its threshold of %.4g", min(c.HeldOut, gaugeNewest), is.Threshold)
 	}
 	return nil
 }
@@ -207,12 +238,16 @@ func (g *gauge) flush() {
 	g.rows, g.times, g.scores = g.rows[:0], slices.Delete(g.times, 0, old), slices.Delete(g.scores, 0, old)
 }
 
-func (g *gauge) candidate(learned uint64) Candidate {
+// candidate gives what was found, of a model that learned from so many rows and with
+// so many of the newest.
+func (g *gauge) candidate(learned uint64, newest int) Candidate {
 	g.flush()
 	c := Candidate{Digest: g.model.Digest(), Rows: learned, Threshold: g.model.Threshold, Highest: g.highest, Together: g.together, Usual: g.model.UsualTogether()}
 	if g.seen > 0 {
 		c.Above = float64(g.above) / float64(g.seen)
-		c.High, c.P99 = g.model.High(g.newest)
+	}
+	if recent := g.newest[max(0, len(g.newest)-newest):]; len(recent) > 0 {
+		c.High, c.P99 = g.model.High(recent)
 	}
 	return c
 }

@@ -131,7 +131,7 @@ func TestGaugeInParts(t *testing.T) {
 		}
 		scores := make([]float64, len(rows))
 		m.Score(rows, scores)
-		c := g.candidate(1)
+		c := g.candidate(1, gaugeNewest)
 		if want := m.Together(times, scores); c.Together != want || want <= m.Threshold || c.Above != 50/float64(len(rows)) || c.Highest < want {
 			t.Errorf("%+v, want together %v and 50 above", c, want)
 		}
