@@ -28,9 +28,13 @@ type patient struct {
 const dayLong = 18 * time.Minute
 
 func newPatient(t testing.TB, kind string, c Config) *patient {
+	return newPatientAt(t, homeStart, kind, c)
+}
+
+func newPatientAt(t testing.TB, start zone.Time, kind string, c Config) *patient {
 	t.Helper()
-	p := &patient{TB: t, dir: keyedDir(t), config: c, kind: kind, now: homeStart.Add(2 * time.Hour)}
-	p.home = simulate.NewHome(simulate.HomeOptions{Seed: 7, Start: homeStart, Activity: 1})
+	p := &patient{TB: t, dir: keyedDir(t), config: c, kind: kind, now: start.Add(2 * time.Hour)}
+	p.home = simulate.NewHome(simulate.HomeOptions{Seed: 7, Start: start, Activity: 1})
 	p.router, _ = p.home.Gateway()
 	for _, d := range p.home.Devices() {
 		if d.Kind == "webcam" {
