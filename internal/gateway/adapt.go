@@ -40,7 +40,7 @@ func (s *State) ChangeModel(ctx context.Context, mac zone.MAC, change monitor.Ch
 	if err != nil {
 		return nil, err
 	}
-	m, err := monitor.New(ctx, monitor.Options{ModelDir: s.path(modelDir)}, s.parts(), past)
+	m, err := monitor.New(ctx, monitor.Options{ModelDir: s.path(modelDir), Attacks: attacks}, s.parts(), past)
 	if err != nil {
 		return nil, err
 	}

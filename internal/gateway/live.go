@@ -155,7 +155,7 @@ func (w *watching) begin(ctx context.Context, work *errgroup.Group) error {
 		return err
 	}
 	o := w.Config.monitorOptions()
-	o.ModelDir, o.Log, o.AdaptEvery = w.state.path(modelDir), w.Log, w.Config.adaptEvery()
+	o.ModelDir, o.Log, o.AdaptEvery, o.Attacks = w.state.path(modelDir), w.Log, w.Config.adaptEvery(), attacks
 	one := make(chan struct{}, 1) // at a time, so that the packet loop keeps a processor
 	o.Background = func(job func(context.Context)) {
 		work.Go(func() error {

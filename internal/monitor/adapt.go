@@ -171,6 +171,9 @@ func (s *successor) follow(ctx context.Context, m *Monitor, h *History) error {
 	if err == nil && a.change == byRule {
 		err = s.found.better()
 	}
+	if err == nil {
+		s.found.Tried, err = m.try(ctx, anchor, shadow.model)
+	}
 	return err
 }
 

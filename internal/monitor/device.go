@@ -180,13 +180,19 @@ const tailSpan = 24 * time.Hour
 
 // install gives the device its learned model.
 func (m *Monitor) install(d *device, model *detect.Model, digest zone.Hash) {
-	d.model, d.digest = model, digest
+	d.digest = digest
 	d.scorer = model.NewScorer()
+	d.arm(model)
+	d.novel = m.newTracker(model)
+	m.sources.claim(d, model.Profile.Addresses)
+}
+
+// arm makes the model's votes the device's.
+func (d *device) arm(model *detect.Model) {
+	d.model = model
 	d.vote = detect.NewVote(model.Window, model.Span)
 	d.tail = detect.NewVote(model.Window, tailSpan)
-	d.novel = m.newTracker(model)
 	d.recent, d.oldest = nil, 0
-	m.sources.claim(d, model.Profile.Addresses)
 }
 
 func (m *Monitor) newTracker(model *detect.Model) *novelty.Tracker {

@@ -25,6 +25,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"net/netip"
 	"time"
 
 	"bellwether/internal/detect"
@@ -55,7 +56,11 @@ type Options struct {
 	// ends when its context does. Nil trains only
 	// in FinishLearning, so that a replay is judged by its second set alone.
 	Background func(job func(context.Context))
-	Log        *slog.Logger
+	// Attacks gives attacks that did not happen by a device with these addresses: of
+	// each kind some, the strongest first, each at half the rate of the one
+	// before. No model takes over that finds less of them than it may. Nil tries none.
+	Attacks func(mac zone.MAC, ip netip.Addr) [][]Attack
+	Log     *slog.Logger
 }
 
 // Reasons gives the reasons of alerts, for Options.Without.
@@ -255,8 +260,15 @@ func (m *Monitor) keepLease(l Lease, fresh bool) {
 
 // fill makes the snapshot of a packet.
 func (m *Monitor) fill(s *zone.Snapshot, p *packet.Packet, d *device, index uint64) {
-	*s = zone.Snapshot{
-		Seq: m.nextSeq, Time: p.Time, Device: d.mac, Packet: index,
+	*s = snapshotOf(p, &m.vector)
+	s.Seq, s.Device, s.Packet = m.nextSeq, d.mac, index
+	m.nextSeq++
+}
+
+// snapshotOf gives what a snapshot says of a packet and the features right after it.
+func snapshotOf(p *packet.Packet, v *feature.Vector) zone.Snapshot {
+	s := zone.Snapshot{
+		Time:   p.Time,
 		SrcMAC: p.SrcMAC, DstMAC: p.DstMAC, Src: p.Src, Dst: p.Dst,
 		Proto: uint16(p.Proto), SrcPort: p.SrcPort, DstPort: p.DstPort,
 		TCPFlags: p.TCPFlags, Length: uint32(p.Length),
@@ -267,10 +279,10 @@ func (m *Monitor) fill(s *zone.Snapshot, p *packet.Packet, d *device, index uint
 	case !p.HasPorts:
 		s.DstPort = uint16(p.ICMPType)<<8 | uint16(p.ICMPCode)
 	}
-	for i, v := range m.vector {
-		s.Features[i] = finite(v)
+	for i, x := range v {
+		s.Features[i] = finite(x)
 	}
-	m.nextSeq++
+	return s
 }
 
 // finite is v as a snapshot holds it: what overflows is the largest number, what

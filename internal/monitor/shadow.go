@@ -39,6 +39,7 @@ type Comparison struct {
 	Anchor  Candidate `json:"anchor"`   // the first model since the device joined or learned anew
 	Present Candidate `json:"present"`
 	Shadow  Candidate `json:"shadow"`
+	Tried   Tried     `json:"tried"` // attacks that did not happen, if the shadow got so far
 }
 
 // Candidate is one of the models that are compared, and what it says of the

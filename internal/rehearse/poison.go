@@ -117,7 +117,7 @@ func (x *poisoning) control(ctx context.Context) ([]FullAttack, error) {
 }
 
 // leastGrowth is the smallest step of somebody who was found with larger ones.
-const leastGrowth = 1.15
+const leastGrowth = 1.2
 
 // live lets day after day pass. Who was found goes back to what was not, and on in
 // smaller steps.
