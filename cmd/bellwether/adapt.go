@@ -27,7 +27,9 @@ take over: a model-accepted entry on the ledger, taken back by device rollback.
 It is refused when, under the first model, a snapshot that passed scores more than
 twice the threshold, or a majority of a minute's vote (TOGETHER) more than twice
 what was USUAL while that model was calibrated; or when a plain limit (hosts,
-ports, flows, burst, rate) would be more than twice the first model's. The first model is the one
+ports, flows, burst, rate) would be more than twice the first model's; or when, of
+simulated attacks by the device, it would miss one that is twice as strong as the
+weakest that the first model finds. The first model is the one
 since the device joined or learned anew, so that many small steps lead no further
 than one. What goes beyond is for the operator: device relearn.
 
@@ -101,6 +103,9 @@ func printAdaptation(w io.Writer, a *monitor.Adaptation, asJSON bool) error {
 	}
 	if err := t.Flush(); err != nil {
 		return err
+	}
+	if n := a.Tried; n.Kinds > 0 {
+		fmt.Fprintf(w, "%d kinds of simulated attacks: the first model finds %d by the scores, of which the shadow finds %d\n", n.Kinds, n.ByAnchor, n.ByShadow)
 	}
 	if a.ID != (zone.HID{}) {
 		fmt.Fprintf(w, "%s: the shadow has taken over, on the ledger as H-ID %s\n", a.Device, a.ID)

@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"context"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -157,8 +158,8 @@ func TestChangeIsGivenUp(t *testing.T) {
 	})
 }
 
-// A ledger that fails leaves the old model judging, and the next run finds
-// whichever the ledger has.
+// A run that ends between a shadow's file and its entry leaves the old model judging,
+// and the next one may let the same shadow take over.
 func TestLedgerFailsAtTakeover(t *testing.T) {
 	f := newFollowing(t, 0)
 	f.ask(Follow)
@@ -172,6 +173,14 @@ func TestLedgerFailsAtTakeover(t *testing.T) {
 	if f.m.devices[camera].digest != f.first || len(f.told) != 0 {
 		t.Error("the shadow judges, or somebody was told so, and the ledger does not have it")
 	}
+	if files, _ := filepath.Glob(filepath.Join(f.o.ModelDir, "*"+modelSuffix)); len(files) != 3 {
+		t.Errorf("%d model files, want those of two devices and the shadow's", len(files))
+	}
+	f.start()
+	f.inForce(f.first)
+	f.ask(Follow)
+	f.run(t.Context(), f.jobs)
+	f.refused(1, "")
 }
 
 // By rule one device after the other is tried once in a period, takes over or says
