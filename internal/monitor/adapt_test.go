@@ -235,3 +235,54 @@ func TestFollowsByRule(t *testing.T) {
 	}
 	f.inForce(f.first)
 }
+
+// A rollback holds for a week, unless a model is learned by the operator's word.
+func TestRollbackHolds(t *testing.T) {
+	const day = 24 * time.Hour
+	now := zone.Time(1_800_000_000_000_000_000)
+	h := &History{Device: camera}
+	say := func(body contract.Body) { h.apply(&contract.Tx{Time: now, Body: body}) }
+	say(accepted(1))
+	say(accepted(2))
+	if err := h.held(now); err != nil {
+		t.Errorf("a takeover holds: %v", err)
+	}
+	say(accepted(1))
+	if err := h.held(now.Add(7*day - 1)); err == nil {
+		t.Error("it does not hold for a week")
+	}
+	if err := h.held(now.Add(7 * day)); err != nil {
+		t.Errorf("it holds for longer: %v", err)
+	}
+	say(accepted(3))
+	if err := h.held(now); err != nil {
+		t.Errorf("it holds though a model was learned since: %v", err)
+	}
+	say(accepted(1))
+	say(&contract.OperatorAction{Action: contract.ActionRelearn})
+	if err := h.held(now); err != nil {
+		t.Errorf("it holds though the device learned anew: %v", err)
+	}
+}
+
+// By rule there has to be a reason, something to compare on, and a better model.
+func TestRuleOfTakeover(t *testing.T) {
+	for name, c := range map[string]struct {
+		found         Comparison
+		reason, judge bool
+	}{
+		"drift":       {Comparison{HeldOut: 100, Present: Candidate{High: 0.05, P99: 2}, Shadow: Candidate{P99: 1, Threshold: 1}}, true, true},
+		"new":         {Comparison{HeldOut: 100, Newer: 500, Present: Candidate{P99: 2}, Shadow: Candidate{P99: 1, Threshold: 3}}, true, true},
+		"no reason":   {Comparison{HeldOut: 100, Newer: 499, Present: Candidate{High: 0.049}}, false, false},
+		"too few":     {Comparison{HeldOut: 99, Newer: 500, Present: Candidate{High: 0.5}}, false, false},
+		"no better":   {Comparison{HeldOut: 100, Newer: 500, Present: Candidate{P99: 2}, Shadow: Candidate{P99: 2, Threshold: 3}}, true, false},
+		"false alarm": {Comparison{HeldOut: 100, Newer: 500, Present: Candidate{P99: 2}, Shadow: Candidate{P99: 1, Threshold: 0.9}}, true, false},
+	} {
+		if err := c.found.wanted(500); (err == nil) != c.reason {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := c.found.better(); c.reason && (err == nil) != c.judge {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -16,7 +16,8 @@
 // workers or the point of a restart.
 //
 // A Monitor starts no goroutine of its own and is not safe for concurrent use:
-// one goroutine calls Observe, Tick, FinishLearning and Close.
+// one goroutine calls its methods. What it hands to Options.Background reads ledger,
+// store and model files, and gives its result back through a channel.
 package monitor
 
 import (
