@@ -84,10 +84,29 @@ type lesson struct {
 // Whether it may take over is for check to say. The same snapshots give the same
 // model.
 func (x *lesson) train(ctx context.Context) (*shadow, error) {
-	h, anchor, present := x.history, x.anchor, x.present
 	l := &learner{stride: 1, profile: newProfiler()}
-	byAnchor, byPresent := newGauge(anchor), newGauge(present)
-	v, s := &sieve{history: h}, &shadow{}
+	s, err := x.collect(ctx, l)
+	if err == nil && x.ready != nil {
+		err = x.ready(&s.Comparison)
+	}
+	if err != nil {
+		return s, err
+	}
+	t := l.train(ctx, x.history.Device, x.present.Fit.Options, nil)
+	if t.err != nil {
+		return s, t.err
+	}
+	s.model, s.accepted = t.model, acceptance(t)
+	byShadow, again := newGauge(t.model), &sieve{history: x.history}
+	err = again.each(ctx, x.rows, x.to, func(*zone.Snapshot) {}, byShadow.add)
+	s.Shadow = byShadow.candidate(s.accepted.Rows, x.newest(s))
+	return s, err
+}
+
+// collect fills the learner and says what the models that there are make of it.
+func (x *lesson) collect(ctx context.Context, l *learner) (*shadow, error) {
+	byAnchor, byPresent := newGauge(x.anchor), newGauge(x.present)
+	v, s := &sieve{history: x.history}, &shadow{}
 	err := v.each(ctx, x.rows, x.to, l.add, func(row *zone.Snapshot) {
 		if x.holdOut > 0 && row.Time > v.until.Add(-x.holdOut) {
 			s.HeldOut++
@@ -96,7 +115,7 @@ func (x *lesson) train(ctx context.Context) (*shadow, error) {
 		}
 		byAnchor.add(row)
 		byPresent.add(row)
-		if row.Seq > present.Origin.Last {
+		if row.Seq > x.present.Origin.Last {
 			s.Newer++
 		}
 	})
@@ -104,29 +123,21 @@ func (x *lesson) train(ctx context.Context) (*shadow, error) {
 	if err != nil {
 		return s, err
 	}
-	if need := present.Fit.Options.MinRows; v.gates.Passed < uint64(need) {
-		return s, fmt.Errorf("newer snapshots of %s that passed the gates: %w", h.Device, &detect.TooFewError{Have: int(v.gates.Passed), Need: need})
+	if need := x.present.Fit.Options.MinRows; v.gates.Passed < uint64(need) {
+		return s, fmt.Errorf("newer snapshots of %s that passed the gates: %w", x.history.Device, &detect.TooFewError{Have: int(v.gates.Passed), Need: need})
 	}
-	newest := gaugeNewest
+	had := x.history.Models
+	s.Anchor, s.Present = byAnchor.candidate(had[0].Rows, x.newest(s)), byPresent.candidate(had[len(had)-1].Rows, x.newest(s))
+	return s, nil
+}
+
+// newest is how many of the newest snapshots say what the device does now: those
+// that were held out, if any have to be.
+func (x *lesson) newest(s *shadow) int {
 	if x.holdOut > 0 {
-		newest = int(min(s.HeldOut, gaugeNewest))
+		return int(min(s.HeldOut, gaugeNewest))
 	}
-	s.Anchor, s.Present = byAnchor.candidate(h.Models[0].Rows, newest), byPresent.candidate(h.Models[len(h.Models)-1].Rows, newest)
-	if x.ready != nil {
-		if err := x.ready(&s.Comparison); err != nil {
-			return s, err
-		}
-	}
-	t := l.train(ctx, h.Device, present.Fit.Options, nil)
-	if t.err != nil {
-		return s, t.err
-	}
-	s.model, s.accepted = t.model, acceptance(t)
-	byShadow := newGauge(t.model)
-	again := &sieve{history: h}
-	err = again.each(ctx, x.rows, x.to, func(*zone.Snapshot) {}, byShadow.add)
-	s.Shadow = byShadow.candidate(s.accepted.Rows, newest)
-	return s, err
+	return gaugeNewest
 }
 
 // acceptance is what the ledger says of a learned model.
