@@ -1,7 +1,6 @@
 package rehearse
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -50,7 +49,7 @@ type Poisoned struct {
 	Reached  float64 // the highest rate of a day after which the model followed, 0 if it never did
 	End      string  // refused, found, days over or own rate
 	// Before and After say what is found of the attack at its own rate, half of it
-	// and a tenth, by the first model and by the last one; Control, by a model that
+	// and a quarter, by the first model and by the last one; Control, by a model that
 	// followed the same days without the attack.
 	Before, After, Control []FullAttack
 }
@@ -62,8 +61,8 @@ type FullAttack struct {
 	Flagged float64 // share of its packets that the model flags
 }
 
-// parts of an attack's own rate that are tried.
-func fullParts() []float64 { return []float64{1, 0.5, 0.1} }
+// fullParts are the parts of an attack's own rate that are tried.
+func fullParts() []float64 { return []float64{1, 0.5, 0.25} }
 
 // poisoning is a Poisoning under way.
 type poisoning struct {
@@ -120,7 +119,7 @@ func (x *poisoning) control(ctx context.Context) ([]FullAttack, error) {
 const leastGrowth = 1.2
 
 // live lets day after day pass. Who was found goes back to what was not, and on in
-// smaller steps.
+// smaller steps, or begins anew with a quarter if nothing went unfound yet.
 func (x *poisoning) live(ctx context.Context) error {
 	rate, grow := x.From, x.Grow
 	for i, benign := range x.Poisoning.Days {
@@ -130,6 +129,9 @@ func (x *poisoning) live(ctx context.Context) error {
 		}
 		x.out.Days = append(x.out.Days, d)
 		switch {
+		case d.Alarms > 0 && x.out.Reached == 0:
+			rate /= 4
+			continue
 		case d.Alarms > 0:
 			if grow = math.Sqrt(grow); grow < leastGrowth {
 				x.out.End = "found"
@@ -145,7 +147,9 @@ func (x *poisoning) live(ctx context.Context) error {
 				return nil
 			}
 		}
-		rate = min(cmp.Or(x.out.Reached, x.From/x.Grow)*grow, x.kind.Rate)
+		if x.out.Reached > 0 {
+			rate = min(x.out.Reached*grow, x.kind.Rate)
+		}
 	}
 	x.out.End = "days over"
 	return nil

@@ -95,7 +95,7 @@ type poison struct {
 
 // poisons are some of each, or with allPoisons every attack on every device.
 func poisons() []poison {
-	some := []poison{{"smart TV", simulate.MiraiUDPPlain, 1}, {"thermostat", simulate.TelnetScan, 0.02}, {"doorbell", simulate.Exfiltration, 0.5}}
+	some := []poison{{"smart TV", simulate.MiraiUDPPlain, 0.25}, {"thermostat", simulate.TelnetScan, 0.02}, {"doorbell", simulate.Exfiltration, 0.125}}
 	if os.Getenv(allPoisons) == "" {
 		return some
 	}
