@@ -109,18 +109,15 @@ func (r *report) name(mac zone.MAC) string {
 	return r.Devices[i].Name
 }
 
-// someOf gives the targets that learned from the median, a quarter's and the fewest
-// number of snapshots: a model of many takes long to learn.
+// someOf gives the targets that learned from the median and the fewest number of
+// snapshots: a model of many takes long to learn.
 func someOf(targets []simulate.Overlay, r *report) []simulate.Overlay {
 	learned := map[zone.MAC]uint64{}
 	for _, d := range r.Devices {
 		learned[d.MAC] = d.Learned
 	}
 	slices.SortFunc(targets, func(a, b simulate.Overlay) int { return cmp.Compare(learned[b.MAC], learned[a.MAC]) })
-	if n := len(targets); n > 3 {
-		return []simulate.Overlay{targets[n/2], targets[n*3/4], targets[n-1]}
-	}
-	return targets
+	return []simulate.Overlay{targets[len(targets)/2], targets[len(targets)-1]}
 }
 
 // inOrder gives the captures of folders by the time of their first frame.
