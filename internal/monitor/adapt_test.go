@@ -186,6 +186,9 @@ func TestLedgerFailsAtTakeover(t *testing.T) {
 // By rule one device after the other is tried once in a period, takes over or says
 // why not, and what was rolled back does not come again by itself.
 func TestFollowsByRule(t *testing.T) {
+	if testing.Short() {
+		t.Skip("hours of devices' lives")
+	}
 	f := newFollowing(t, 2*time.Hour)
 	f.tick()
 	if len(*f.jobs) != 0 {
