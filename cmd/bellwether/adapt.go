@@ -27,20 +27,26 @@ take over: a model-accepted entry on the ledger, taken back by device rollback.
 It is refused when, under the first model, a snapshot that passed scores more than
 twice the threshold, or a majority of a minute's vote (TOGETHER) more than twice
 what was USUAL while that model was calibrated; or when a plain limit (hosts,
-ports, flows, burst, rate) would be more than twice the first model's. The first model is the one
+ports, flows, peer, burst, rate, silent) would be more than twice the first model's; or when, of
+simulated attacks by the device, it would miss one that is twice as strong as the
+weakest that the first model finds. The first model is the one
 since the device joined or learned anew, so that many small steps lead no further
 than one. What goes beyond is for the operator: device relearn.
 
-No gateway may be running on the state directory.`,
+Where a gateway runs on the state directory it does this, beside watching; the
+command waits for it. A device that is called malicious or sent back to learning
+meanwhile keeps its model.`,
 		Args: exactly(1, "one MAC address"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return withDevice(cmd, dir, args[0], func(s *gateway.State, m zone.MAC) error {
-				a, err := s.Adapt(cmd.Context(), m, try)
-				if a != nil {
-					err = errors.Join(printAdaptation(cmd.OutOrStdout(), a, asJSON), err)
-				}
-				return err
-			})
+			change := monitor.Follow
+			if try {
+				change = monitor.Compare
+			}
+			a, err := changeModel(cmd, dir, args[0], change)
+			if a != nil {
+				err = errors.Join(printAdaptation(cmd.OutOrStdout(), a, asJSON), err)
+			}
+			return err
 		},
 	}
 	stateFlag(c, &dir)
@@ -54,37 +60,31 @@ func rollbackCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "rollback MAC --state DIR", Short: "Put back the model that a device had before its model followed it",
 		Long: `Puts back the model whose place the one in force took, by another model-accepted
-entry on the ledger. No gateway may be running on the state directory.`,
+entry on the ledger. Under detector.adapt: auto nothing takes over by itself again
+for 7 days, or until device adapt is given. It works beside a running gateway.`,
 		Args: exactly(1, "one MAC address"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return withDevice(cmd, dir, args[0], func(s *gateway.State, m zone.MAC) error {
-				model, id, err := s.Rollback(cmd.Context(), m)
-				if err == nil {
-					fmt.Fprintf(cmd.OutOrStdout(), "%s: model %s is in force again, learned from SEQ %d to %d, threshold %.4g; on the ledger as H-ID %s\n",
-						m, model.Digest.Short(), model.First, model.Last, model.Threshold, id)
-				}
-				return err
-			})
+			a, err := changeModel(cmd, dir, args[0], monitor.GoBack)
+			if err == nil {
+				fmt.Fprintf(cmd.OutOrStdout(), "%s: model %s is in force again, learned from SEQ %d to %d, threshold %.4g; on the ledger as H-ID %s\n",
+					a.Device, a.Model.Digest.Short(), a.Model.First, a.Model.Last, a.Model.Threshold, a.ID)
+			}
+			return err
 		},
 	}
 	stateFlag(c, &dir)
 	return c
 }
 
-// withDevice opens a state directory for changes to a device of it.
-func withDevice(cmd *cobra.Command, dir, arg string, f func(*gateway.State, zone.MAC) error) error {
+func changeModel(cmd *cobra.Command, dir, arg string, change monitor.Change) (*monitor.Adaptation, error) {
 	m, err := zone.ParseMAC(arg)
 	if err != nil {
-		return usageError{err}
+		return nil, usageError{err}
 	}
-	s, err := gateway.OpenState(cmd.Context(), dir, gateway.StateOptions{Existing: true})
-	if err != nil {
-		return fmt.Errorf("%s needs the state directory for itself: %w", cmd.CommandPath(), err)
-	}
-	return errors.Join(f(s, m), s.Close())
+	return gateway.ChangeModel(cmd.Context(), dir, m, change)
 }
 
-func printAdaptation(w io.Writer, a *gateway.Adaptation, asJSON bool) error {
+func printAdaptation(w io.Writer, a *monitor.Adaptation, asJSON bool) error {
 	if asJSON {
 		return printJSON(w, a)
 	}
@@ -103,6 +103,9 @@ func printAdaptation(w io.Writer, a *gateway.Adaptation, asJSON bool) error {
 	}
 	if err := t.Flush(); err != nil {
 		return err
+	}
+	if n := a.Tried; n.Kinds > 0 {
+		fmt.Fprintf(w, "%d kinds of simulated attacks: the first model finds %d by the scores, of which the shadow finds %d\n", n.Kinds, n.ByAnchor, n.ByShadow)
 	}
 	if a.ID != (zone.HID{}) {
 		fmt.Fprintf(w, "%s: the shadow has taken over, on the ledger as H-ID %s\n", a.Device, a.ID)

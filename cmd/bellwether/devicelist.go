@@ -27,7 +27,9 @@ the device has to go on without an alarm until AT MOST is what is accepted
 DRIFT is the share of the newest 2,000 normal snapshots that score above the 99 %
 quantile of what the model was calibrated on: 1 % of a device that does what it
 did. From 5 % on it names the features that left their usual range: the device does
-something else than it did, in no way that is an alarm. See bellwether device adapt.`,
+something else than it did, in no way that is an alarm. Below the table stands what
+can be done then, and what the last change of a model came to: adapt and rollback by
+the operator's word, auto by a gateway that may decide (detector.adapt).`,
 		Args: exactly(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return withState(cmd, state, func(s *gateway.State) error {
@@ -38,7 +40,11 @@ something else than it did, in no way that is an alarm. See bellwether device ad
 				if asJSON {
 					return printJSON(cmd.OutOrStdout(), devices)
 				}
-				return printCalm(cmd.OutOrStdout(), devices)
+				if err := printCalm(cmd.OutOrStdout(), devices); err != nil {
+					return err
+				}
+				printModels(cmd.OutOrStdout(), devices, state)
+				return nil
 			})
 		},
 	}
@@ -59,6 +65,18 @@ func printCalm(w io.Writer, devices []gateway.Calm) error {
 		fmt.Fprintf(t, "%.4g\t%d\t%d\t%s\t%.2g\t%.2g\t%s\t%s\n", d.Threshold, d.Window, d.Alarms, days(d.Seen), d.Expected, d.AtMost, days(d.Needed), drift(d.Drift))
 	}
 	return t.Flush()
+}
+
+// printModels says which devices drift, and what became of their models lately.
+func printModels(w io.Writer, devices []gateway.Calm, state string) {
+	for _, d := range devices {
+		if t := d.Trial; t != nil {
+			fmt.Fprintf(w, "%s (%s): %s, %s: %s\n", d.Name, d.MAC, t.Change, t.Time, t.Outcome)
+		}
+		if d.Drift != nil && d.Drift.Drifted {
+			fmt.Fprintf(w, "%s (%s) drifts: `bellwether device adapt %s --state %s` lets its model follow, within bounds\n", d.Name, d.MAC, d.MAC, state)
+		}
+	}
 }
 
 // drift says how far a device has drifted, and where to.

@@ -84,10 +84,10 @@ func poissonBound(n int) float64 {
 	low, high := 0.0, 10+4*float64(n)
 	for range 60 {
 		mean := (low + high) / 2
-		term, sum := math.Exp(-mean), 0.0
+		sum := 0.0
 		for i := range n + 1 {
-			sum += term
-			term *= mean / float64(i+1)
+			logFactorial, _ := math.Lgamma(float64(i) + 1)
+			sum += math.Exp(float64(float64(i)*math.Log(mean)) - mean - logFactorial)
 		}
 		if sum > 0.05 {
 			low = mean
@@ -136,10 +136,14 @@ const minPeaks = 5
 func observed(times []zone.Time) time.Duration {
 	total := time.Duration(0)
 	for i := 1; i < len(times); i++ {
-		total += min(max(times[i].Sub(times[i-1]), 0), blockSpan)
+		total += Seen(times[i].Sub(times[i-1]))
 	}
 	return total
 }
+
+// Seen is how much of the time between two rows counts as time in which the device
+// was seen: at most a block.
+func Seen(pause time.Duration) time.Duration { return min(max(pause, 0), blockSpan) }
 
 // peaksOf gives the peak of every block that has a row, in order.
 func peaksOf(window int, span time.Duration, times []zone.Time, scores []float64) []float64 {

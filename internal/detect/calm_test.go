@@ -95,6 +95,9 @@ func TestAtMost(t *testing.T) {
 			t.Errorf("what is needed for one in two weeks promises %g", got)
 		}
 	}
+	if got := AtMost(3000, week); math.Abs(got-3091) > 1 { // 3000 + 1.645·√3000 + 0.57
+		t.Errorf("3000 alarms in a week promise at most %g", got)
+	}
 	if !math.IsInf(AtMost(0, 0), 1) {
 		t.Error("no time promises something")
 	}

@@ -38,12 +38,7 @@ func (m *Model) Drift(rows [][zone.Features]float32) Drift {
 	}
 	scores := make([]float64, len(rows))
 	m.Score(rows, scores)
-	for _, s := range scores {
-		if m.Fit.P99MSE > 0 && s > m.Fit.P99MSE {
-			d.High++
-		}
-	}
-	d.High /= float64(len(rows))
+	d.High, _ = m.High(scores)
 	for c, usual := range m.Usual {
 		outside := 0
 		for i := range rows {
@@ -57,6 +52,22 @@ func (m *Model) Drift(rows [][zone.Features]float32) Drift {
 	}
 	slices.SortStableFunc(d.Moved, func(a, b Moved) int { return cmp.Compare(b.Share, a.Share) })
 	return d
+}
+
+// DriftedShare is the High from which on a device has drifted: five times that of
+// one that does what it did.
+const DriftedShare = 0.05
+
+// High is the share of scores above the 99 % quantile of the calibration scores, 0
+// where that was not measured; p99 is the quantile of these. At least one is needed.
+func (m *Model) High(scores []float64) (share, p99 float64) {
+	for _, s := range scores {
+		if m.Fit.P99MSE > 0 && s > m.Fit.P99MSE {
+			share++
+		}
+	}
+	sorted := slices.Sorted(slices.Values(scores))
+	return share / float64(len(scores)), quantile(sorted, 0.99)
 }
 
 // Together is the score that rows reach together: the least threshold at which no

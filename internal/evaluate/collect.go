@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"bellwether/internal/detect"
 )
 
 // summary says what the device's benign rows are.
@@ -49,9 +51,13 @@ func (e *experiment) quiet(q *Quiet, t *trial, rule int) {
 	expected := e.alarms(&opt, t.opt, set, math.MaxInt)
 	q.Alarms = append(q.Alarms, float64(alarms))
 	q.PerWeek = append(q.PerWeek, rate(float64(alarms), weeks(observed(test.Times, e.Quiet))))
-	seen := weeks(observed(opt.Times, e.Quiet))
-	q.Expected = append(q.Expected, rate(float64(expected), seen))
-	q.Bound = append(q.Bound, rate(poissonBound(expected), seen))
+	seen := observed(opt.Times, e.Quiet)
+	q.Expected = append(q.Expected, rate(float64(expected), weeks(seen)))
+	bound := math.NaN()
+	if seen > 0 {
+		bound = detect.AtMost(expected, seen)
+	}
+	q.Bound = append(q.Bound, bound)
 }
 
 // rate is events by time, NaN where there is no time.

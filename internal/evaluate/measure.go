@@ -99,28 +99,3 @@ func auc(benign, attack []float64) float64 {
 	}
 	return wins / (float64(len(benign)) * float64(len(attack)))
 }
-
-// poissonBound is the rate above which counting at most k events has a
-// probability under 5 %: the one-sided 95 % confidence bound of a count.
-func poissonBound(k int) float64 {
-	low, high := 0.0, float64(k)*3+10
-	for range 60 {
-		mid := (low + high) / 2
-		if poissonAtMost(k, mid) > 0.05 {
-			low = mid
-		} else {
-			high = mid
-		}
-	}
-	return high
-}
-
-// poissonAtMost is the probability of at most k events where rate are expected.
-func poissonAtMost(k int, rate float64) float64 {
-	sum := 0.0
-	for i := range k + 1 {
-		logGamma, _ := math.Lgamma(float64(i) + 1)
-		sum += math.Exp(float64(float64(i)*math.Log(rate)) - rate - logGamma)
-	}
-	return sum
-}

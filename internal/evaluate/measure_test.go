@@ -55,15 +55,6 @@ func TestF1(t *testing.T) {
 	}
 }
 
-// TestPoissonBound against the tables of Pearson and Hartley.
-func TestPoissonBound(t *testing.T) {
-	for k, want := range map[int]float64{0: 2.9957, 1: 4.7439, 5: 10.5130, 10: 16.9622} {
-		if got := poissonBound(k); !near(got, want) {
-			t.Errorf("bound of %d events is %v, want %v", k, got, want)
-		}
-	}
-}
-
 // TestStudentT against tables.
 func TestStudentT(t *testing.T) {
 	for df, want := range map[int]float64{1: 12.706, 4: 2.776, 10: 2.228, 11: 2.201, 20: 2.086, 99: 1.984} {

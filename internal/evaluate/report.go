@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"bellwether/internal/detect"
 	"bellwether/internal/durable"
 )
 
@@ -37,8 +38,7 @@ func (r *Result) HTML(figures []Figure) ([]byte, error) {
 // learn says for how long a device must be free of alarms before the wished rate
 // can be promised.
 func (o *Options) learn() string {
-	days := poissonBound(0) / o.Alarms * 7
-	return fmt.Sprintf("%.3g days without an alarm", days)
+	return fmt.Sprintf("%.3g days without an alarm", detect.AtMost(0, week)/o.Alarms*7)
 }
 
 // inline takes a figure's XML declaration away.

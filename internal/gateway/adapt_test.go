@@ -6,6 +6,7 @@ import (
 
 	"bellwether/internal/contract"
 	"bellwether/internal/identity"
+	"bellwether/internal/monitor"
 	"bellwether/internal/proof"
 	"bellwether/internal/simulate"
 	"bellwether/internal/zone"
@@ -70,7 +71,7 @@ func TestModelFollowsAndGoesBack(t *testing.T) {
 		t.Fatal("the scan gave no alert")
 	}
 	p.live(0)
-	a, err := p.adapt()
+	a, err := p.change(monitor.Follow)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +82,7 @@ func TestModelFollowsAndGoesBack(t *testing.T) {
 	if second == first || second != a.Shadow.Digest {
 		t.Errorf("model %s is in force, the shadow was %s", second.Short(), a.Shadow.Digest.Short())
 	}
-	if _, err := p.adapt(); err == nil || !strings.Contains(err.Error(), "nothing newer") {
+	if _, err := p.change(monitor.Follow); err == nil || !strings.Contains(err.Error(), "nothing newer") {
 		t.Errorf("adapted twice: %v", err)
 	}
 	verifies(t, p.dir)
@@ -93,15 +94,13 @@ func TestModelFollowsAndGoesBack(t *testing.T) {
 	p.live(0)
 	p.proves(later[0].ID)
 
-	p.with(func(s *State) {
-		back, _, err := s.Rollback(t.Context(), p.device.MAC)
-		if err != nil || back.Digest != first {
-			t.Fatalf("rolled back to %v: %v", back, err)
-		}
-		if _, _, err := s.Rollback(t.Context(), p.device.MAC); err == nil || !strings.Contains(err.Error(), "no former model") {
-			t.Errorf("rolled back beyond the first model: %v", err)
-		}
-	})
+	back, err := p.change(monitor.GoBack)
+	if err != nil || back.Model.Digest != first {
+		t.Fatalf("rolled back to %+v: %v", back, err)
+	}
+	if _, err := p.change(monitor.GoBack); err == nil || !strings.Contains(err.Error(), "no former model") {
+		t.Errorf("rolled back beyond the first model: %v", err)
+	}
 	if now := p.inForce(); now != first {
 		t.Errorf("model %s is in force, want the first", now.Short())
 	}
@@ -123,19 +122,17 @@ func TestAdaptIsDeterministic(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := p.inForce()
-	p.with(func(s *State) {
-		if a, err := s.Adapt(t.Context(), p.device.MAC, true); err != nil || a.ID != (zone.HID{}) {
-			t.Errorf("compared only: %+v, %v", a, err)
-		}
-	})
+	if a, err := p.change(monitor.Compare); err != nil || a.ID != (zone.HID{}) {
+		t.Errorf("compared only: %+v, %v", a, err)
+	}
 	if p.inForce() != before {
 		t.Error("to compare has changed the model")
 	}
-	a, err := p.adapt()
+	a, err := p.change(monitor.Follow)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := twin.adapt()
+	b, err := twin.change(monitor.Follow)
 	if err != nil || *a != *b {
 		t.Errorf("one gives %+v\nits twin %+v, %v", a, b, err)
 	}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/sha256"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -69,7 +71,7 @@ func VerifyState(ctx context.Context, dir string, anchor ed25519.PublicKey, prog
 	for _, part := range []func() error{
 		func() error { return a.ledger(ctx, anchor, progress) },
 		func() error { return a.store(ctx, progress) },
-		a.fabric, a.key, a.models, a.alerts, a.leases, a.runs, a.strangers,
+		a.fabric, a.key, a.models, a.alerts, a.leases, a.trials, a.runs, a.strangers,
 	} {
 		if err := part(); err != nil {
 			return nil, err
@@ -229,6 +231,21 @@ func (a *auditor) leases() error {
 	return nil
 }
 
+func (a *auditor) trials() error {
+	for rec, err := range journal.Scan(a.path(trialFile), monitor.TrialsKind) {
+		if errors.Is(err, fs.ErrNotExist) {
+			break // of a version that kept none
+		}
+		if err == nil {
+			_, err = monitor.ParseTrial(rec.Payload)
+		}
+		if err != nil {
+			a.found("trials: %v", err)
+		}
+	}
+	return nil
+}
+
 func (a *auditor) runs() error {
 	for _, err := range journal.Scan(a.path(runFile), runsKind) {
 		if err != nil {
@@ -241,7 +258,7 @@ func (a *auditor) runs() error {
 // belongs says what may be in a state directory and in its ledger.
 func belongs() map[string][]string {
 	return map[string][]string{
-		"":        {formatFile, lockFile, keyFile, ledgerDir, storeDir, modelDir, alertFile, leaseFile, runFile, socketFile},
+		"":        {formatFile, lockFile, keyFile, ledgerDir, storeDir, modelDir, alertFile, leaseFile, trialFile, runFile, socketFile},
 		ledgerDir: append(fabric.Files(), connectionFile),
 	}
 }

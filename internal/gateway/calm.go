@@ -7,6 +7,7 @@ import (
 
 	"bellwether/internal/contract"
 	"bellwether/internal/detect"
+	"bellwether/internal/monitor"
 	"bellwether/internal/store"
 	"bellwether/internal/zone"
 )
@@ -36,11 +37,9 @@ type Calm struct {
 	Needed float64 `json:"needed_seconds"`
 	// Drift is nil for a device that has sent too little since it was learned.
 	Drift *Drift `json:"drift,omitempty"`
+	// Trial is what the last change of its model came to, nil before any.
+	Trial *monitor.Trial `json:"trial,omitempty"`
 }
-
-// pause is the longest pause between two snapshots that counts as time in which a
-// device was seen.
-const pause = 10 * time.Minute
 
 // Calm tells of each device, by MAC address.
 func (s *State) Calm(ctx context.Context) ([]Calm, error) {
@@ -52,6 +51,9 @@ func (s *State) Calm(ctx context.Context) ([]Calm, error) {
 	models := map[zone.MAC]*detect.Model{}
 	for _, d := range devices {
 		c := Calm{MAC: d.MAC, Name: d.Name, State: d.State, Snapshots: d.Rows}
+		if t, ok := s.Trials.Newest(d.MAC); ok {
+			c.Trial = &t
+		}
 		if d.Model != (zone.Hash{}) {
 			if models[d.MAC], err = s.model(d.Model); err == nil {
 				err = s.calm(&c, models[d.MAC])
@@ -102,7 +104,7 @@ func watchedFor(segments []store.Segment, mac zone.MAC, after zone.SeqID) time.D
 			continue
 		}
 		if last > 0 {
-			total += min(max(r.FirstTime.Sub(last), 0), pause)
+			total += detect.Seen(r.FirstTime.Sub(last))
 		}
 		total += max(r.LastTime.Sub(r.FirstTime), 0)
 		last = r.LastTime

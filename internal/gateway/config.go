@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -99,9 +100,22 @@ type DetectorConfig struct {
 	Window        int     `yaml:"window"` // snapshots that vote; default: found while learning
 	// Without lists the reasons that are no cause for an alert, though snapshots
 	// are labelled all the same: score, source,
-	// hosts, scan, ports, flows, burst, rate. Default: none.
+	// hosts, scan, ports, flows, peer, burst, rate, silent. Default: none.
 	Without []string `yaml:"without"`
+	// Adapt says who decides that a model follows its device's drift, within the
+	// bounds of docs/drift.md: the operator by `bellwether device adapt` (ask, the
+	// default), or a live gateway by itself (auto). A replay never does.
+	Adapt string `yaml:"adapt"`
+	// AdaptEvery is how often at most a live gateway looks, under auto, whether one
+	// device's model is to follow it. Default 24h, at least 1m.
+	AdaptEvery Duration `yaml:"adapt_every"`
 }
+
+// The values of DetectorConfig.Adapt.
+const (
+	adaptAsk  = "ask"
+	adaptAuto = "auto"
+)
 
 // StoreConfig bounds what is kept of snapshots.
 type StoreConfig struct {
@@ -236,7 +250,10 @@ func (c Config) Validate() error {
 			errs = append(errs, fmt.Errorf("zone.name: %w", err))
 		}
 	}
-	for _, reason := range c.Detector.Without {
+	d := c.Detector
+	bad(d.Adapt != "" && d.Adapt != adaptAsk && d.Adapt != adaptAuto, "detector.adapt is %q: want %s or %s", d.Adapt, adaptAsk, adaptAuto)
+	bad(d.AdaptEvery > 0 && time.Duration(d.AdaptEvery) < time.Minute, "detector.adapt_every is %s: want 1m or more", time.Duration(d.AdaptEvery))
+	for _, reason := range d.Without {
 		bad(!slices.Contains(monitor.Reasons(), reason), "detector.without is %q: want some of %s", reason, strings.Join(monitor.Reasons(), ", "))
 	}
 	if err := c.detectOptions().Validate(); err != nil {
@@ -297,6 +314,15 @@ func (c Config) monitorOptions() monitor.Options {
 	}
 }
 
+// adaptEvery is how often a live gateway looks whether a model is to follow its
+// device, 0 if it never does.
+func (c Config) adaptEvery() time.Duration {
+	if c.Detector.Adapt != adaptAuto {
+		return 0
+	}
+	return cmp.Or(time.Duration(c.Detector.AdaptEvery), 24*time.Hour)
+}
+
 func (c Config) rosterOptions() (roster.Options, error) {
 	o := roster.Options{}
 	for _, p := range c.Subnets {
@@ -330,7 +356,8 @@ func (c Config) stateOptions() StateOptions {
 // agree in it and in their captures come to the same transactions.
 func (c Config) decisive() Config {
 	c.State, c.Interface, c.Promiscuous, c.Alerts, c.Trust = "", "", false, AlertsConfig{}, TrustConfig{}
-	c.Workers, c.Batch, c.Ledger.Driver, c.Ledger.Fabric = 0, 0, "", FabricConfig{}
+	c.Workers, c.Batch, c.Detector.Adapt, c.Detector.AdaptEvery = 0, 0, "", 0
+	c.Ledger.Driver, c.Ledger.Fabric = "", FabricConfig{}
 	c.Store.MaxAge, c.Store.MaxBytes, c.Devices.Names = 0, 0, ""
 	return c
 }

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -68,6 +69,8 @@ func TestConfigBounds(t *testing.T) {
 		"tables: {channels: 67108865}":  "tables.channels is 67108865: want at most",
 		"tables: {sockets: -7}":         "tables.sockets is -7: want 1 or more",
 		"detector: {window: 67108865}":  "detector.window is 67108865: want at most",
+		"detector: {adapt: maybe}":      `detector.adapt is "maybe": want ask or auto`,
+		"detector: {adapt_every: 59s}":  "detector.adapt_every is 59s: want 1m or more",
 		"ledger: {block_txs: 67108865}": "ledger.block_txs is 67108865: want at most",
 		"ledger: {block_txs: 65537}":    "ledger.block_txs is 65537: want at most",
 		"store: {segment_rows: 16385}":  "store.segment_rows is 16385: want at most 16384",
@@ -78,10 +81,23 @@ func TestConfigBounds(t *testing.T) {
 			t.Errorf("%q: got %v, want %q", text, err, want)
 		}
 	}
-	for _, text := range []string{"learn: {snapshots: 20}", "devices: {max: 65536}", "batch: 65536", "store: {segment_rows: 16384}", "trust: {threshold: 1}"} {
+	for _, text := range []string{"learn: {snapshots: 20}", "devices: {max: 65536}", "batch: 65536", "store: {segment_rows: 16384}", "trust: {threshold: 1}", "detector: {adapt: auto, adapt_every: 12h}"} {
 		if _, err := ParseConfig([]byte(text)); err != nil {
 			t.Errorf("%q: %v", text, err)
 		}
+	}
+}
+
+// Only auto lets a gateway decide, and no replay's results hang on it.
+func TestWhoDecidesThatAModelFollows(t *testing.T) {
+	every := func(d DetectorConfig) time.Duration { return Config{Detector: d}.adaptEvery() }
+	if every(DetectorConfig{}) != 0 || every(DetectorConfig{Adapt: "ask", AdaptEvery: Duration(time.Hour)}) != 0 ||
+		every(DetectorConfig{Adapt: "auto"}) != 24*time.Hour || every(DetectorConfig{Adapt: "auto", AdaptEvery: Duration(time.Hour)}) != time.Hour {
+		t.Error("the period does not follow from the configuration")
+	}
+	c := Config{Detector: DetectorConfig{Adapt: "auto", AdaptEvery: Duration(time.Hour)}}
+	if !reflect.DeepEqual(c.decisive(), Config{}.decisive()) {
+		t.Error("a replay depends on it")
 	}
 }
 

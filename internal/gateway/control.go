@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"time"
 
@@ -24,22 +25,25 @@ import (
 // JSON object a connection, answered by one.
 const socketFile = "control.sock"
 
-// Bounds of a conversation on the control socket.
+// Bounds of a conversation on the control socket: how long it takes to ask and
+// to be answered, what is done in between aside.
 const (
 	controlTimeout = 10 * time.Second
 	controlBytes   = 4096
 )
 
-// order is what goes over the socket.
+// order is what goes over the socket: a decision, or a change of the device's model.
 type order struct {
-	Device   zone.MAC `json:"device"`
-	Decision Decision `json:"decision"`
+	Device   zone.MAC       `json:"device"`
+	Decision Decision       `json:"decision"`
+	Change   monitor.Change `json:"change,omitempty"`
 }
 
 // outcome is what comes back.
 type outcome struct {
-	ID    zone.HID `json:"h_id"`
-	Error string   `json:"error,omitempty"`
+	ID         zone.HID            `json:"h_id"`
+	Adaptation *monitor.Adaptation `json:"adaptation,omitempty"` // of a change, as far as it came
+	Error      string              `json:"error,omitempty"`
 }
 
 // request is an order on its way to the packet loop.
@@ -62,6 +66,8 @@ func (w *watching) control(ctx context.Context) error {
 	}
 	stop := context.AfterFunc(ctx, func() { l.Close() })
 	defer stop()
+	var talks sync.WaitGroup
+	defer talks.Wait()
 	for {
 		conn, err := l.Accept()
 		if ctx.Err() != nil {
@@ -70,9 +76,11 @@ func (w *watching) control(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("control socket: %w", err)
 		}
-		if err := w.converse(ctx, conn); err != nil {
-			w.Log.Warn("control socket", "error", err)
-		}
+		talks.Go(func() {
+			if err := w.converse(ctx, conn); err != nil {
+				w.Log.Warn("control socket", "error", err)
+			}
+		})
 	}
 }
 
@@ -88,12 +96,14 @@ func listenPrivately(ctx context.Context, path string) (net.Listener, error) {
 	return c.Listen(ctx, "unix", path)
 }
 
-// converse takes one order and answers it.
+// converse takes one order and answers it, which may take as long as a model is
+// learned. Who asked may go away meanwhile: what was ordered is done all the same.
 func (w *watching) converse(ctx context.Context, conn net.Conn) error {
 	defer conn.Close()
 	if err := conn.SetDeadline(time.Now().Add(controlTimeout)); err != nil {
 		return err
 	}
+	defer context.AfterFunc(ctx, func() { conn.SetReadDeadline(time.Now()) })()
 	r := request{reply: make(chan outcome, 1)}
 	line, err := bufio.NewReaderSize(conn, controlBytes).ReadSlice('\n')
 	if err == nil {
@@ -102,30 +112,33 @@ func (w *watching) converse(ctx context.Context, conn net.Conn) error {
 	if err != nil {
 		return errors.Join(err, json.NewEncoder(conn).Encode(outcome{Error: "the order is not a JSON object on one line: " + err.Error()}))
 	}
+	out := outcome{Error: "the gateway was stopped before the order was carried out"}
 	select {
 	case w.asked <- r:
+		select {
+		case out = <-r.reply:
+		case <-ctx.Done():
+		}
 	case <-ctx.Done():
-		return nil
 	}
-	select {
-	case out := <-r.reply:
-		return json.NewEncoder(conn).Encode(out)
-	case <-ctx.Done():
-		return nil
+	if err := conn.SetWriteDeadline(time.Now().Add(controlTimeout)); err != nil {
+		return err
 	}
+	return json.NewEncoder(conn).Encode(out)
 }
 
-// answer carries out an order that waits, if one does. An order that the
-// contract refuses is the operator's error, anything else the gateway's.
+// answer carries out an order that waits, if one does. An order that is refused
+// is the operator's error, anything else the gateway's.
 func (w *watching) answer(ctx context.Context, now zone.Time) error {
 	select {
 	case r := <-w.asked:
+		if r.Change != "" {
+			return w.monitor.ChangeModel(ctx, r.Device, r.Change, func(a *monitor.Adaptation, err error) { r.reply <- outcomeOf(a, err) })
+		}
 		r.Decision.Now = now
 		id, err := w.monitor.Decide(ctx, r.Device, now, r.Decision.body())
-		out := outcome{ID: id}
-		if err != nil {
-			out.Error = err.Error()
-		}
+		out := outcomeOf(nil, err)
+		out.ID = id
 		r.reply <- out
 		var refused *contract.RejectError
 		if err != nil && !errors.As(err, &refused) && !errors.Is(err, monitor.ErrNoDevice) {
@@ -136,13 +149,22 @@ func (w *watching) answer(ctx context.Context, now zone.Time) error {
 	return nil
 }
 
+func outcomeOf(a *monitor.Adaptation, err error) outcome {
+	out := outcome{Adaptation: a}
+	if err != nil {
+		out.Error = err.Error()
+	}
+	return out
+}
+
 // Decide records an operator's decision about a device of the zone, or with a zero
 // address about all of it, whose state directory is dir: through the gateway that runs there, or, if none
 // does, on the ledger itself.
 func Decide(ctx context.Context, dir string, mac zone.MAC, d Decision) (zone.HID, error) {
 	conn, err := net.Dial("unix", filepath.Join(dir, socketFile))
 	if err == nil {
-		return ask(conn, order{mac, d})
+		out, err := ask(ctx, conn, order{Device: mac, Decision: d})
+		return out.ID, err
 	}
 	s, err := OpenState(ctx, dir, StateOptions{Existing: true})
 	if err != nil {
@@ -152,21 +174,24 @@ func Decide(ctx context.Context, dir string, mac zone.MAC, d Decision) (zone.HID
 	return id, errors.Join(err, s.Close())
 }
 
-func ask(conn net.Conn, o order) (zone.HID, error) {
+// ask gives an order to a running gateway and waits for its answer, or until ctx
+// ends.
+func ask(ctx context.Context, conn net.Conn, o order) (out outcome, err error) {
 	defer conn.Close()
-	var out outcome
-	err := conn.SetDeadline(time.Now().Add(controlTimeout))
-	if err == nil {
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	if err = conn.SetWriteDeadline(time.Now().Add(controlTimeout)); err == nil {
 		err = json.NewEncoder(conn).Encode(o)
 	}
 	if err == nil {
 		err = json.NewDecoder(conn).Decode(&out)
 	}
-	if err != nil {
-		return zone.HID{}, fmt.Errorf("asking the running gateway: %w", err)
+	switch {
+	case ctx.Err() != nil:
+		return out, fmt.Errorf("the running gateway was asked and may still do it: %w", ctx.Err())
+	case err != nil:
+		return out, fmt.Errorf("asking the running gateway: %w", err)
+	case out.Error != "":
+		return out, errors.New(out.Error)
 	}
-	if out.Error != "" {
-		return zone.HID{}, errors.New(out.Error)
-	}
-	return out.ID, nil
+	return out, nil
 }

@@ -17,7 +17,7 @@ type Drift struct {
 	// High is the share of them that score above the 99 % quantile of the
 	// calibration scores: 0.01 of a device that does what it did.
 	High float64 `json:"high"`
-	// Drifted says that High is at least five times that.
+	// Drifted says that High is at least detect.DriftedShare.
 	Drifted bool `json:"drifted"`
 	// Moved are features that left the range in which 99 % of what was learned
 	// lies, in more than a tenth of the snapshots: most first, at most five.
@@ -37,10 +37,7 @@ const (
 	driftSegments  = 64   // in the newest segments
 )
 
-const (
-	driftedShare = 0.05
-	movedNames   = 5
-)
+const movedNames = 5
 
 // drift tells of the devices whose models are given. A device with too few
 // snapshots is left out.
@@ -96,7 +93,7 @@ func (s *State) driftFrom(models map[zone.MAC]*detect.Model) zone.SeqID {
 
 func driftOf(m *detect.Model, rows [][zone.Features]float32) Drift {
 	d := m.Drift(rows)
-	out := Drift{Snapshots: d.Rows, High: d.High, Drifted: d.High >= driftedShare, Moved: []MovedFeature{}}
+	out := Drift{Snapshots: d.Rows, High: d.High, Drifted: d.High >= detect.DriftedShare, Moved: []MovedFeature{}}
 	names := feature.Names()
 	for _, f := range d.Moved[:min(len(d.Moved), movedNames)] {
 		out.Moved = append(out.Moved, MovedFeature{Name: names[f.Index], Share: f.Share})

@@ -9,6 +9,7 @@ import (
 
 	"bellwether/internal/contract"
 	"bellwether/internal/feature"
+	"bellwether/internal/monitor"
 	"bellwether/internal/store"
 	"bellwether/internal/trust"
 	"bellwether/internal/zone"
@@ -32,26 +33,19 @@ type Entry struct {
 // Entries gives the ledger's transactions from a block on.
 func (s *State) Entries(ctx context.Context, from uint64) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
-		for n := from; n < s.Ledger.Height(); n++ {
-			b, err := s.Ledger.Block(ctx, n)
+		for tx, err := range monitor.Transactions(ctx, s.Ledger, from) {
 			if err != nil {
-				yield(Entry{}, fmt.Errorf("ledger block %d: %w", n, err))
+				yield(Entry{}, err)
 				return
 			}
-			for i, raw := range b.Txs {
-				tx, err := contract.Parse(raw)
-				if err != nil {
-					yield(Entry{}, fmt.Errorf("ledger block %d, transaction %d: %w", n, i, err))
-					return
-				}
-				e := Entry{Block: n, BlockHash: b.Header.Hash(), BlockTime: b.Header.Time.String(), Index: i, ID: tx.ID,
-					Kind: tx.Tx.Kind.String(), Time: tx.Tx.Time.String(), N: tx.Tx.N, Says: says(tx.Tx.Body), Body: tx.Tx.Body}
-				if tx.Tx.Device != (zone.MAC{}) {
-					e.Device = tx.Tx.Device.String()
-				}
-				if !yield(e, nil) {
-					return
-				}
+			b := &tx.Block.Header
+			e := Entry{Block: tx.At.Block, BlockHash: b.Hash(), BlockTime: b.Time.String(), Index: int(tx.At.Index), ID: tx.ID,
+				Kind: tx.Kind.String(), Time: tx.Time.String(), N: tx.N, Says: says(tx.Body), Body: tx.Body}
+			if tx.Device != (zone.MAC{}) {
+				e.Device = tx.Device.String()
+			}
+			if !yield(e, nil) {
+				return
 			}
 		}
 	}

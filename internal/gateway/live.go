@@ -34,6 +34,8 @@ devices:
 learn:
   snapshots: 2000             # a device is learned from at least so many packets
   for: 24h                    # and for at least so long
+detector:
+  adapt: ask                  # auto: a model follows a slow change by itself, within bounds
 store:
   max_age: 720h
   max_bytes: 4GiB
@@ -153,7 +155,7 @@ func (w *watching) begin(ctx context.Context, work *errgroup.Group) error {
 		return err
 	}
 	o := w.Config.monitorOptions()
-	o.ModelDir, o.Log = w.state.path(modelDir), w.Log
+	o.ModelDir, o.Log, o.AdaptEvery, o.Attacks = w.state.path(modelDir), w.Log, w.Config.adaptEvery(), attacks
 	one := make(chan struct{}, 1) // at a time, so that the packet loop keeps a processor
 	o.Background = func(job func(context.Context)) {
 		work.Go(func() error {
@@ -166,11 +168,9 @@ func (w *watching) begin(ctx context.Context, work *errgroup.Group) error {
 			return nil
 		})
 	}
-	w.monitor, err = monitor.New(ctx, o, monitor.Parts{
-		Roster: roster.New(who), Store: w.state.Store, Alerts: w.state.Alerts, Leases: w.state.Leases, Ledger: w.state.Ledger, Signer: w.state.Key,
-		OnAlert: raiser(context.WithoutCancel(ctx), w.state, w.Events.Alert),
-	}, past)
-	if err != nil {
+	parts := w.state.parts()
+	parts.Roster, parts.OnAlert = roster.New(who), raiser(context.WithoutCancel(ctx), w.state, w.Events.Alert)
+	if w.monitor, err = monitor.New(ctx, o, parts, past); err != nil {
 		return err
 	}
 	return w.monitor.Resubmit(ctx)

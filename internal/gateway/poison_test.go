@@ -28,9 +28,13 @@ type patient struct {
 const dayLong = 18 * time.Minute
 
 func newPatient(t testing.TB, kind string, c Config) *patient {
+	return newPatientAt(t, homeStart, kind, c)
+}
+
+func newPatientAt(t testing.TB, start zone.Time, kind string, c Config) *patient {
 	t.Helper()
-	p := &patient{TB: t, dir: keyedDir(t), config: c, kind: kind, now: homeStart.Add(2 * time.Hour)}
-	p.home = simulate.NewHome(simulate.HomeOptions{Seed: 7, Start: homeStart, Activity: 1})
+	p := &patient{TB: t, dir: keyedDir(t), config: c, kind: kind, now: start.Add(2 * time.Hour)}
+	p.home = simulate.NewHome(simulate.HomeOptions{Seed: 7, Start: start, Activity: 1})
 	p.router, _ = p.home.Gateway()
 	for _, d := range p.home.Devices() {
 		if d.Kind == "webcam" {
@@ -69,15 +73,9 @@ func (p *patient) live(rate float64) DeviceReport {
 	return deviceIn(p, mustRun(p, Replay{StateDir: p.dir, Watch: []string{saveCapture(p, frames)}, Config: p.config}), p.device.MAC)
 }
 
-// adapt lets the model follow, if it may.
-func (p *patient) adapt() (*Adaptation, error) {
-	p.Helper()
-	s, err := OpenState(p.Context(), p.dir, StateOptions{Existing: true})
-	if err != nil {
-		p.Fatal(err)
-	}
-	defer s.Close()
-	return s.Adapt(p.Context(), p.device.MAC, false)
+// change changes the device's model, if it may.
+func (p *patient) change(c monitor.Change) (*monitor.Adaptation, error) {
+	return ChangeModel(p.Context(), p.dir, p.device.MAC, c)
 }
 
 // found reports whether a flood at that rate raises an alarm, and the share of its
@@ -109,10 +107,10 @@ func TestSlowPoisoningIsRefused(t *testing.T) {
 	var refused *monitor.BoundError
 	for rate := 0.5; p.day < 40 && refused == nil; {
 		d := p.live(rate)
-		a, err := p.adapt()
+		a, err := p.change(monitor.Follow)
 		if d.State == zone.StateMalicious.String() {
 			p.live(0) // it becomes quiet
-			a, err = p.adapt()
+			a, err = p.change(monitor.Follow)
 		}
 		if err != nil && !errors.As(err, &refused) {
 			t.Fatal(err)

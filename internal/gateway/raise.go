@@ -5,8 +5,8 @@ import (
 	"fmt"
 
 	"bellwether/internal/alert"
-	"bellwether/internal/contract"
 	"bellwether/internal/ledger"
+	"bellwether/internal/monitor"
 	"bellwether/internal/trust"
 	"bellwether/internal/zone"
 )
@@ -43,18 +43,11 @@ func raiser(ctx context.Context, s *State, send func(Raised) error) func(zone.Al
 // foldTrust folds a ledger from its first entry.
 func foldTrust(ctx context.Context, l ledger.Ledger) (*trust.Fold, error) {
 	fold := &trust.Fold{}
-	for n := range l.Height() {
-		b, err := l.Block(ctx, n)
+	for tx, err := range monitor.Transactions(ctx, l, 0) {
 		if err != nil {
-			return nil, fmt.Errorf("ledger block %d: %w", n, err)
+			return nil, err
 		}
-		for i, raw := range b.Txs {
-			tx, err := contract.Parse(raw)
-			if err != nil {
-				return nil, fmt.Errorf("ledger block %d, transaction %d: %w", n, i, err)
-			}
-			fold.Apply(&tx.Tx)
-		}
+		fold.Apply(&tx.Tx)
 	}
 	return fold, nil
 }

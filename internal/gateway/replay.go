@@ -149,11 +149,10 @@ func (r *replaying) begin(ctx context.Context) error {
 	r.roster = roster.New(who)
 	o := r.Config.monitorOptions()
 	o.ModelDir, o.Log = r.state.path(modelDir), r.Log
-	r.monitor, err = monitor.New(ctx, o, monitor.Parts{
-		Roster: r.roster, Store: r.state.Store, Alerts: r.state.Alerts, Leases: r.state.Leases,
-		Ledger: monitor.Resume(r.state.Ledger, r.run.Height), Signer: r.state.Key,
-		OnAlert: raiser(ctx, r.state, r.Events.Alert),
-	}, past)
+	parts := r.state.parts()
+	parts.Roster, parts.OnAlert = r.roster, raiser(ctx, r.state, r.Events.Alert)
+	parts.Ledger = monitor.Resume(r.state.Ledger, r.run.Height)
+	r.monitor, err = monitor.New(ctx, o, parts, past)
 	if err != nil || known {
 		return err
 	}

@@ -36,6 +36,7 @@ const (
 	modelDir   = "models"
 	alertFile  = "alerts.log"
 	leaseFile  = "leases.log"
+	trialFile  = "trials.log"
 	runFile    = "runs.log"
 )
 
@@ -68,6 +69,7 @@ type State struct {
 	Store  *store.Store
 	Alerts *monitor.Alerts
 	Leases *monitor.Leases // nil when opened for reading only
+	Trials *monitor.Trials
 	Zone   contract.ZoneState
 	lock   *os.File
 	runs   *runs
@@ -167,11 +169,14 @@ func (s *State) open(ctx context.Context, o StateOptions) (err error) {
 	if s.Store, err = store.Open(s.path(storeDir), s.storeOptions(o)); err != nil {
 		return fmt.Errorf("store: %w", err)
 	}
-	openAlerts := monitor.OpenAlerts
+	openAlerts, openTrials := monitor.OpenAlerts, monitor.OpenTrials
 	if o.ReadOnly {
-		openAlerts = monitor.ViewAlerts
+		openAlerts, openTrials = monitor.ViewAlerts, monitor.ViewTrials
 	}
 	if s.Alerts, err = openAlerts(s.path(alertFile)); err != nil {
+		return err
+	}
+	if s.Trials, err = openTrials(s.path(trialFile)); err != nil {
 		return err
 	}
 	if o.ReadOnly {
@@ -253,6 +258,9 @@ func (s *State) Close() error {
 	}
 	if s.Leases != nil {
 		errs = append(errs, s.Leases.Close())
+	}
+	if s.Trials != nil {
+		errs = append(errs, s.Trials.Close())
 	}
 	if s.Alerts != nil {
 		errs = append(errs, s.Alerts.Close())

@@ -59,8 +59,11 @@ func newBench(t testing.TB, o Options) *bench {
 	leases, err := OpenLeases(filepath.Join(dir, "leases.log"))
 	b.must(err)
 	t.Cleanup(func() { leases.Close() })
+	trials, err := OpenTrials(filepath.Join(dir, "trials.log"))
+	b.must(err)
+	t.Cleanup(func() { trials.Close() })
 	b.p = Parts{Leases: leases, Roster: roster.New(roster.Options{Gateways: []zone.MAC{router}}), Store: s, Alerts: alerts,
-		Ledger: b.ledger, Signer: ledgertest.Master(),
+		Trials: trials, Ledger: b.ledger, Signer: ledgertest.Master(),
 		OnAlert: func(a zone.Alert, _ ledger.Receipt) error { b.alerts = append(b.alerts, a); return nil }}
 	b.must(b.ledger.Submit(t.Context(), ledgertest.Genesis(t)))
 	b.must(b.ledger.Commit(t.Context()))

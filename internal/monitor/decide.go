@@ -35,6 +35,9 @@ func (m *Monitor) Decide(ctx context.Context, mac zone.MAC, at zone.Time, body c
 		if b.Action == contract.ActionRelearn {
 			m.sources.release(d)
 			d.forget(at)
+			if err := m.giveUp(d, "was sent back to learning"); err != nil {
+				return m.record.newest, err
+			}
 		}
 	}
 	return m.record.newest, m.record.commit(ctx)

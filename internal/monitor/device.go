@@ -32,6 +32,10 @@ type device struct {
 	learning  int // snapshots since then
 	training  bool
 
+	adapting *adapting // a change of its model under way
+	latest   zone.Time // of its newest snapshot, 0 before any
+	tried    zone.Time // the newest snapshot when its model was last to change
+
 	model     *detect.Model
 	digest    zone.Hash
 	scorer    *detect.Scorer
@@ -84,6 +88,10 @@ func (p *Past) learnable(seq zone.SeqID) bool {
 func (m *Monitor) restore(past *Past, s contract.DeviceState) error {
 	d := &device{mac: s.MAC, name: s.Name, state: s.State, n: s.N, joined: s.Since, sent: s.Rows, newest: s.LastSeq}
 	m.devices[s.MAC] = d
+	if m.p.Trials != nil {
+		t, _ := m.p.Trials.Newest(s.MAC)
+		d.tried = t.Time
+	}
 	if s.State == zone.StateLearning {
 		m.recount(d, past)
 		return nil
@@ -172,13 +180,19 @@ const tailSpan = 24 * time.Hour
 
 // install gives the device its learned model.
 func (m *Monitor) install(d *device, model *detect.Model, digest zone.Hash) {
-	d.model, d.digest = model, digest
+	d.digest = digest
 	d.scorer = model.NewScorer()
+	d.arm(model)
+	d.novel = m.newTracker(model)
+	m.sources.claim(d, model.Profile.Addresses)
+}
+
+// arm makes the model's votes the device's.
+func (d *device) arm(model *detect.Model) {
+	d.model = model
 	d.vote = detect.NewVote(model.Window, model.Span)
 	d.tail = detect.NewVote(model.Window, tailSpan)
-	d.novel = m.newTracker(model)
 	d.recent, d.oldest = nil, 0
-	m.sources.claim(d, model.Profile.Addresses)
 }
 
 func (m *Monitor) newTracker(model *detect.Model) *novelty.Tracker {

@@ -39,6 +39,9 @@ func (m *Monitor) raise(ctx context.Context, d *device, s *zone.Snapshot, why ca
 		return err
 	}
 	d.state = zone.StateMalicious
+	if err := m.giveUp(d, "was called malicious"); err != nil {
+		return err
+	}
 	d.episode = &Episode{ID: zone.AlertID(digest), Alert: alert}
 	m.episodes = append(m.episodes, d.episode)
 	m.o.Log.Info("device malicious", "mac", d.mac, "name", d.name, "alert", d.episode.ID, "reason", alert.Text)

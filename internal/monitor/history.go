@@ -20,26 +20,23 @@ type History struct {
 	// one in force last. None while it learns.
 	Models []contract.ModelAccepted
 	alarms []interval
+	back   zone.Time // when a model was rolled back and none was learned since; 0: not
 }
+
+// heldFor is how long after a rollback no shadow takes over by rule.
+const heldFor = 7 * 24 * time.Hour
 
 type interval struct{ from, to zone.Time }
 
 // ReadHistory reads the whole ledger for it.
 func ReadHistory(ctx context.Context, l ledger.Ledger, mac zone.MAC) (*History, error) {
 	h := &History{Device: mac}
-	for n := range l.Height() {
-		b, err := l.Block(ctx, n)
+	for tx, err := range Transactions(ctx, l, 0) {
 		if err != nil {
-			return nil, fmt.Errorf("ledger block %d: %w", n, err)
+			return nil, err
 		}
-		for i, raw := range b.Txs {
-			tx, err := contract.Parse(raw)
-			if err != nil {
-				return nil, fmt.Errorf("ledger block %d, transaction %d: %w", n, i, err)
-			}
-			if tx.Device == mac {
-				h.apply(&tx.Tx)
-			}
+		if tx.Device == mac {
+			h.apply(&tx.Tx)
 		}
 	}
 	return h, nil
@@ -48,9 +45,10 @@ func ReadHistory(ctx context.Context, l ledger.Ledger, mac zone.MAC) (*History, 
 func (h *History) apply(tx *contract.Tx) {
 	switch b := tx.Body.(type) {
 	case *contract.ModelAccepted:
+		h.back = 0
 		again := func(m contract.ModelAccepted) bool { return m.Digest == b.Digest }
 		if i := slices.IndexFunc(h.Models, again); i >= 0 {
-			h.Models = h.Models[:i]
+			h.Models, h.back = h.Models[:i], tx.Time
 		}
 		h.Models = append(h.Models, *b)
 	case *contract.VerdictChanged:
@@ -61,7 +59,7 @@ func (h *History) apply(tx *contract.Tx) {
 		}
 	case *contract.OperatorAction:
 		if b.Action == contract.ActionRelearn {
-			h.Models = nil
+			h.Models, h.back = nil, 0
 			h.closeAlarm(tx.Time)
 		}
 	}
@@ -80,6 +78,15 @@ func (h *History) Former() (contract.ModelAccepted, error) {
 		return contract.ModelAccepted{}, fmt.Errorf("%s has no former model: %d in force since it joined or learned anew", h.Device, len(h.Models))
 	}
 	return h.Models[len(h.Models)-2], nil
+}
+
+// held says that the operator went back to a former model less than heldFor before
+// now: what was taken back is not to come again by itself.
+func (h *History) held(now zone.Time) error {
+	if h.back == 0 || now.Sub(h.back) >= heldFor {
+		return nil
+	}
+	return fmt.Errorf("the model was rolled back at %s: nothing takes over by itself before %s, unless `bellwether device adapt %s` is given", h.back, h.back.Add(heldFor), h.Device)
 }
 
 // alarmed reports a moment that is near one at which the device was malicious.

@@ -15,6 +15,9 @@ func (m *Monitor) Process(ctx context.Context) error {
 	if err := m.takeTrained(ctx); err != nil {
 		return err
 	}
+	if err := m.takeSuccessors(ctx); err != nil {
+		return err
+	}
 	m.score()
 	answered := 0
 	for i := range m.batch {
@@ -158,6 +161,7 @@ func (m *Monitor) join(ctx context.Context, d *device, at zone.Time) error {
 
 // live moves the device on in its life after snapshot s.
 func (m *Monitor) live(ctx context.Context, d *device, s *zone.Snapshot, why cause) error {
+	d.latest = s.Time
 	if why.reason != "" || d.lastAlarm == 0 {
 		d.lastAlarm = s.Time
 	}

@@ -16,7 +16,8 @@
 // workers or the point of a restart.
 //
 // A Monitor starts no goroutine of its own and is not safe for concurrent use:
-// one goroutine calls Observe, Tick, FinishLearning and Close.
+// one goroutine calls its methods. What it hands to Options.Background reads ledger,
+// store and model files, and gives its result back through a channel.
 package monitor
 
 import (
@@ -25,6 +26,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"net/netip"
 	"time"
 
 	"bellwether/internal/detect"
@@ -50,17 +52,26 @@ type Options struct {
 	Workers     int           // goroutines that score and train: 1; no result depends on it
 	MaxDevices  int           // devices that are kept, those that the operator knows aside: 512; packets of others are counted
 	ModelDir    string        // where learned models are kept
+	AdaptEvery  time.Duration // live, how often at most a device's model may follow it by itself: never
 	// Background runs a training job beside the packet path, soon; the job
 	// ends when its context does. Nil trains only
 	// in FinishLearning, so that a replay is judged by its second set alone.
 	Background func(job func(context.Context))
-	Log        *slog.Logger
+	// Attacks gives attacks that did not happen by a device with these addresses: of
+	// each kind some, the strongest first, each at half the rate of the one
+	// before. No model takes over that finds less of them than it may. Nil tries none.
+	Attacks func(mac zone.MAC, ip netip.Addr) [][]Attack
+	Log     *slog.Logger
 }
 
 // Reasons gives the reasons of alerts, for Options.Without.
 func Reasons() []string {
 	return []string{zone.ReasonScore, zone.ReasonSource, zone.ReasonHosts, zone.ReasonScan, zone.ReasonPorts, zone.ReasonFlows, zone.ReasonPeer, zone.ReasonBurst, zone.ReasonRate, zone.ReasonSilent}
 }
+
+// DefaultQuiet is how long a malicious device must give no cause for alarm unless
+// Options say otherwise.
+const DefaultQuiet = 5 * time.Minute
 
 // MinSnapshots is the fewest that a device can be learned from.
 const MinSnapshots = 20
@@ -89,7 +100,7 @@ func (o Options) withDefaults() Options {
 		o.SegmentAge = 10 * time.Minute
 	}
 	if o.Quiet <= 0 {
-		o.Quiet = 5 * time.Minute
+		o.Quiet = DefaultQuiet
 	}
 	if o.Learn.For <= 0 {
 		o.Learn.For = 24 * time.Hour
@@ -106,6 +117,7 @@ type Parts struct {
 	Store  *store.Store
 	Alerts *Alerts
 	Leases *Leases // nil keeps them in memory only
+	Trials *Trials // nil forgets them
 	Ledger ledger.Ledger
 	Signer crypto.Signer
 	// OnAlert is called for each alert once its verdict and evidence are
@@ -132,20 +144,22 @@ type Monitor struct {
 	sources   sources
 	record    recorder
 
-	vector   feature.Vector
-	batch    []zone.Snapshot // scored and judged together
-	owners   []*device       // of the batch's snapshots
-	answers  []answer        // between the batch's snapshots
-	callers  *novelty.Heard
-	misuse   []string        // why a snapshot's source is wrong, "" if it is not
-	segment  []zone.Snapshot // judged, not yet in the store
-	nextSeq  zone.SeqID
-	packets  uint64 // observed since Start, the next one's index
-	newest   zone.Time
-	closed   bool // by FinishLearning: nothing more is learned
-	drops    Drops
-	trained  chan trained // results of Background jobs
-	episodes []*Episode
+	vector  feature.Vector
+	batch   []zone.Snapshot // scored and judged together
+	owners  []*device       // of the batch's snapshots
+	answers []answer        // between the batch's snapshots
+	callers *novelty.Heard
+	misuse  []string        // why a snapshot's source is wrong, "" if it is not
+	segment []zone.Snapshot // judged, not yet in the store
+	nextSeq zone.SeqID
+	packets uint64 // observed since Start, the next one's index
+	newest  zone.Time
+	closed  bool // by FinishLearning: nothing more is learned
+	drops   Drops
+	trained chan trained // results of Background jobs
+
+	successors chan successor // likewise, of changes of models
+	episodes   []*Episode
 }
 
 // New makes a monitor that goes on from a zone's past: the devices as the
@@ -164,6 +178,8 @@ func New(ctx context.Context, o Options, p Parts, past Past) (*Monitor, error) {
 		record:    newRecorder(p, past),
 		nextSeq:   past.LastSeq + 1,
 		trained:   make(chan trained, o.MaxDevices),
+
+		successors: make(chan successor, 1), // whose job waits until there is room, or its context ends
 	}
 	for _, d := range past.Devices {
 		if err := m.restore(&past, d); err != nil {
@@ -249,8 +265,15 @@ func (m *Monitor) keepLease(l Lease, fresh bool) {
 
 // fill makes the snapshot of a packet.
 func (m *Monitor) fill(s *zone.Snapshot, p *packet.Packet, d *device, index uint64) {
-	*s = zone.Snapshot{
-		Seq: m.nextSeq, Time: p.Time, Device: d.mac, Packet: index,
+	*s = snapshotOf(p, &m.vector)
+	s.Seq, s.Device, s.Packet = m.nextSeq, d.mac, index
+	m.nextSeq++
+}
+
+// snapshotOf gives what a snapshot says of a packet and the features right after it.
+func snapshotOf(p *packet.Packet, v *feature.Vector) zone.Snapshot {
+	s := zone.Snapshot{
+		Time:   p.Time,
 		SrcMAC: p.SrcMAC, DstMAC: p.DstMAC, Src: p.Src, Dst: p.Dst,
 		Proto: uint16(p.Proto), SrcPort: p.SrcPort, DstPort: p.DstPort,
 		TCPFlags: p.TCPFlags, Length: uint32(p.Length),
@@ -261,10 +284,10 @@ func (m *Monitor) fill(s *zone.Snapshot, p *packet.Packet, d *device, index uint
 	case !p.HasPorts:
 		s.DstPort = uint16(p.ICMPType)<<8 | uint16(p.ICMPCode)
 	}
-	for i, v := range m.vector {
-		s.Features[i] = finite(v)
+	for i, x := range v {
+		s.Features[i] = finite(x)
 	}
-	m.nextSeq++
+	return s
 }
 
 // finite is v as a snapshot holds it: what overflows is the largest number, what
@@ -302,8 +325,9 @@ func (m *Monitor) owner(p *packet.Packet) (*device, string) {
 	return d, ""
 }
 
-// Tick says that time went on without packets: training results are taken and
-// a segment that is too old is closed.
+// Tick says that time went on without packets: training results are taken, a
+// segment that is too old is closed, and a model that may follow its device by
+// itself begins to.
 func (m *Monitor) Tick(ctx context.Context, now zone.Time) error {
 	if err := m.Process(ctx); err != nil {
 		return err
@@ -313,7 +337,10 @@ func (m *Monitor) Tick(ctx context.Context, now zone.Time) error {
 			return err
 		}
 	}
-	return m.record.commit(ctx)
+	if err := m.record.commit(ctx); err != nil {
+		return err
+	}
+	return m.followByRule(ctx)
 }
 
 // Flush makes everything that was observed durable: store, ledger, alerts.

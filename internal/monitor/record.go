@@ -112,21 +112,17 @@ type verdict struct {
 // rewind moves the cursor back to the first block that a crash may have kept
 // from being followed to its end: one whose segments lack a receipt, else the newest.
 func (r *recorder) rewind(ctx context.Context) error {
-	for n := range r.cursor {
-		b, err := r.p.Ledger.Block(ctx, n)
+	for tx, err := range Transactions(ctx, r.p.Ledger, 0) {
 		if err != nil {
-			return fmt.Errorf("ledger block %d: %w", n, err)
+			return err
 		}
-		for i, raw := range b.Txs {
-			tx, err := contract.Parse(raw)
-			if err != nil {
-				return fmt.Errorf("ledger block %d, transaction %d: %w", n, i, err)
-			}
-			body, ok := tx.Tx.Body.(*contract.SegmentRecorded)
-			if ok && r.receipt(tx.Tx.Device, body, ledger.Receipt{}) != nil {
-				r.cursor = n
-				return nil
-			}
+		if tx.At.Block >= r.cursor {
+			break
+		}
+		body, ok := tx.Body.(*contract.SegmentRecorded)
+		if ok && r.receipt(tx.Device, body, ledger.Receipt{}) != nil {
+			r.cursor = tx.At.Block
+			return nil
 		}
 	}
 	if r.cursor > 0 {

@@ -84,27 +84,29 @@ func TestGates(t *testing.T) {
 // Each bound holds on its own, and what is just within them passes.
 func TestBounds(t *testing.T) {
 	anchor := &detect.Model{Threshold: 1, Profile: detect.Profile{NewHosts: 50, NewPorts: 60, MaxFlows: 70, MaxBurst: 200, MaxRate: 500}}
-	within := func() *Shadow {
-		return &Shadow{Anchor: Candidate{Highest: 2, Together: 1, Usual: 0.5}, Model: &detect.Model{Profile: detect.Profile{NewHosts: 100, NewPorts: 120, MaxFlows: 140, MaxBurst: 400, MaxRate: 1000}}}
+	within := func() *shadow {
+		return &shadow{Comparison: Comparison{Anchor: Candidate{Highest: 2, Together: 1, Usual: 0.5}}, model: &detect.Model{Profile: detect.Profile{NewHosts: 100, NewPorts: 120, MaxFlows: 140, MaxBurst: 400, MaxRate: 1000}}}
 	}
-	if err := within().Check(anchor); err != nil {
+	if err := within().check(anchor); err != nil {
 		t.Errorf("within all bounds: %v", err)
 	}
-	for name, beyond := range map[string]func(*Shadow){
-		"score":    func(s *Shadow) { s.Anchor.Highest = 2.01 },
-		"together": func(s *Shadow) { s.Anchor.Together = 1.01 },
-		"hosts":    func(s *Shadow) { s.Model.Profile.NewHosts = 101 },
-		"ports":    func(s *Shadow) { s.Model.Profile.NewPorts = 121 },
-		"flows":    func(s *Shadow) { s.Model.Profile.MaxFlows = 141 },
-		"burst":    func(s *Shadow) { s.Model.Profile.MaxBurst = 401 },
-		"rate":     func(s *Shadow) { s.Model.Profile.MaxRate = 1001 },
-		"scan":     func(s *Shadow) { s.Model.Profile.Ports = []detect.PortUse{{Proto: 6, Port: 23, NewHosts: 8}} },
-		"unjudged": func(s *Shadow) { s.Model.Profile.Ports = make([]detect.PortUse, detect.MaxPorts) },
+	for name, beyond := range map[string]func(*shadow){
+		"score":    func(s *shadow) { s.Anchor.Highest = 2.01 },
+		"together": func(s *shadow) { s.Anchor.Together = 1.01 },
+		"hosts":    func(s *shadow) { s.model.Profile.NewHosts = 101 },
+		"ports":    func(s *shadow) { s.model.Profile.NewPorts = 121 },
+		"flows":    func(s *shadow) { s.model.Profile.MaxFlows = 141 },
+		"burst":    func(s *shadow) { s.model.Profile.MaxBurst = 401 },
+		"rate":     func(s *shadow) { s.model.Profile.MaxRate = 1001 },
+		"scan":     func(s *shadow) { s.model.Profile.Ports = []detect.PortUse{{Proto: 6, Port: 23, NewHosts: 8}} },
+		"peer":     func(s *shadow) { s.model.Profile.MaxPeer = 10 },
+		"silent":   func(s *shadow) { s.model.Profile.MaxSilent = 16 },
+		"unjudged": func(s *shadow) { s.model.Profile.Ports = make([]detect.PortUse, detect.MaxPorts) },
 	} {
 		s := within()
 		beyond(s)
 		var refused *BoundError
-		if err := s.Check(anchor); !errors.As(err, &refused) {
+		if err := s.check(anchor); !errors.As(err, &refused) {
 			t.Errorf("%s: %v, want a BoundError", name, err)
 		}
 	}
@@ -132,7 +134,7 @@ func TestGaugeInParts(t *testing.T) {
 		}
 		scores := make([]float64, len(rows))
 		m.Score(rows, scores)
-		c := g.candidate(1)
+		c := g.candidate(1, gaugeNewest)
 		if want := m.Together(times, scores); c.Together != want || want <= m.Threshold || c.Above != 50/float64(len(rows)) || c.Highest < want {
 			t.Errorf("%+v, want together %v and 50 above", c, want)
 		}

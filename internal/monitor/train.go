@@ -10,7 +10,6 @@ import (
 	"sync"
 
 	"bellwether/internal/detect"
-	"bellwether/internal/durable"
 	"bellwether/internal/feature"
 	"bellwether/internal/store"
 	"bellwether/internal/zone"
@@ -260,14 +259,9 @@ func (m *Monitor) accept(ctx context.Context, r trained) error {
 		d.learnFrom, d.learning = d.learnedTo+1, 0
 		return nil
 	}
-	model := r.model
-	file, err := model.MarshalBinary()
-	if err != nil {
-		return fmt.Errorf("model of %s: %w", r.mac, err)
-	}
-	digest := model.Digest()
-	if err := durable.WriteFile(m.modelPath(digest), file, 0o640); err != nil {
-		return fmt.Errorf("model of %s: %w", r.mac, err)
+	model, digest := r.model, r.model.Digest()
+	if err := m.keepModel(model); err != nil {
+		return err
 	}
 	if err := m.record.submit(ctx, d, max(m.newest, model.Origin.To), acceptance(r)); err != nil {
 		return err

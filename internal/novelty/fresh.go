@@ -6,53 +6,37 @@ import (
 	"bellwether/internal/zone"
 )
 
-// maxMet bounds what becomes known of a device after it was learned; beyond it
-// the earliest is forgotten.
-const maxMet = 1024
-
 // fresh counts the different keys that a device turned to for the first time,
 // without an answer, within the last span.
 type fresh[K comparable] struct {
 	window[K]
 	limit   int
-	known   map[K]struct{}
-	met     []K        // those known that were not learned, a ring once it is full
-	oldest  int        // of met
+	known   memory[K]
 	spoiled zone.SeqID // contacts up to here were part of a finding: they never become known
 }
 
 // newFresh makes a count with a limit; 0 switches it off.
 func newFresh[K comparable](limit int, span time.Duration) *fresh[K] {
-	return &fresh[K]{window: newWindow[K](limit+1, span), limit: limit, known: map[K]struct{}{}}
+	return &fresh[K]{window: newWindow[K](limit+1, span), limit: limit, known: newMemory[K]()}
 }
 
 // learn makes a key known for good.
 func (f *fresh[K]) learn(k K) {
 	if f.limit > 0 {
-		f.known[k] = struct{}{}
+		f.known.learn(k)
 	}
 }
 
 // knows reports a key that is not new.
-func (f *fresh[K]) knows(k K) bool {
-	_, ok := f.known[k]
-	return ok
-}
+func (f *fresh[K]) knows(k K) bool { return f.known.has(k) }
 
 // meet makes a key known that is not pending; while the device is malicious
 // it does nothing.
 func (f *fresh[K]) meet(k K, malicious bool) {
-	if f.knows(k) || malicious || f.limit == 0 || f.holds(k) {
+	if malicious || f.limit == 0 || f.holds(k) {
 		return
 	}
-	if len(f.met) < maxMet {
-		f.met = append(f.met, k)
-	} else {
-		delete(f.known, f.met[f.oldest])
-		f.met[f.oldest] = k
-		f.oldest = (f.oldest + 1) % maxMet
-	}
-	f.known[k] = struct{}{}
+	f.known.add(k)
 }
 
 // expire lets go of the contacts that are too old at now, and gives them until it

@@ -184,7 +184,7 @@ func NewTracker(p *detect.Profile, callers *Heard, without func(reason string) b
 	t.hosts = newFresh[host](most, ContactSpan)
 	for _, a := range p.Known {
 		t.hosts.learn(host(a))
-		t.silence.learned[host(a)] = struct{}{}
+		t.silence.heard.learn(host(a))
 	}
 	for _, u := range p.Ports {
 		t.ports.learn(Service{u.Proto, u.Port})

@@ -322,7 +322,7 @@ func TestSwitchedOff(t *testing.T) {
 			t.Fatalf("row %d: %+v", i, f)
 		}
 	}
-	if n := len(tr.hosts.pending) + len(tr.hosts.known) + len(tr.ports.known) + cap(tr.rate.ring); n != 0 {
+	if n := len(tr.hosts.pending) + len(tr.hosts.known.keys) + len(tr.ports.known.keys) + cap(tr.rate.ring); n != 0 {
 		t.Errorf("%d things are remembered for nothing", n)
 	}
 }
@@ -335,7 +335,7 @@ func TestTrackerIsBounded(t *testing.T) {
 		tr.Add(r.syn(at, i, uint16(i)), false)
 		tr.Add(r.row(at, addr(i+9), protoTCP, 80, 4000, tcpSYN|tcpACK), false)
 	}
-	if k, m := len(tr.hosts.known), len(tr.hosts.met); k > maxMet || m > maxMet {
+	if k, m := len(tr.hosts.known.keys), len(tr.hosts.known.met); k > maxMet || m > maxMet {
 		t.Errorf("%d known, %d met, want at most %d", k, m, maxMet)
 	}
 }

@@ -52,15 +52,6 @@ func (n *peers) count(to host) int {
 }
 
 // to gives the newest connections to a host, one more than the limit.
-func (n *peers) to(h host) (out []contact[flow]) {
-	over := n.count(h) - n.limit - 1
-	for _, c := range n.pending {
-		if c.key.dst != h {
-			continue
-		}
-		if over--; over < 0 {
-			out = append(out, c)
-		}
-	}
-	return out
+func (n *peers) to(h host) []contact[flow] {
+	return n.newest(n.limit+1, func(f flow) bool { return f.dst == h })
 }

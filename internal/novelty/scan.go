@@ -77,17 +77,8 @@ func (n *scan) less(e endpoint) {
 }
 
 // latest gives the newest contacts of a service, most at the most.
-func (n *scan) latest(v Service, most int) (out []contact[endpoint]) {
-	over := n.counts[v] - most
-	for _, c := range n.pending {
-		if c.key.service != v {
-			continue
-		}
-		if over--; over < 0 {
-			out = append(out, c)
-		}
-	}
-	return out
+func (n *scan) latest(v Service, most int) []contact[endpoint] {
+	return n.newest(most, func(e endpoint) bool { return e.service == v })
 }
 
 // LimitOn gives the most hosts of one service that are tolerated of a device for

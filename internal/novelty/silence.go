@@ -13,9 +13,8 @@ const silentHosts = 16
 // turn to while it was learned and that sends it nothing but refusals.
 type silence struct {
 	limit   int
-	learned map[host]struct{}
-	heard   *Heard // by the device alone
-	callers *Heard // by everybody
+	heard   memory[host] // by the device, or learned
+	callers *Heard
 	slots   []slot
 }
 
@@ -28,7 +27,7 @@ type slot struct {
 
 // newSilence makes a count with a limit; 0 switches it off.
 func newSilence(limit int, callers *Heard) *silence {
-	return &silence{limit: limit, learned: map[host]struct{}{}, heard: NewHeard(), callers: callers}
+	return &silence{limit: limit, heard: newMemory[host](), callers: callers}
 }
 
 // add counts a snapshot and gives those to its host within the span, with
@@ -36,9 +35,6 @@ func newSilence(limit int, callers *Heard) *silence {
 func (q *silence) add(s *zone.Snapshot) (*rate, bool) {
 	to := host(s.Dst)
 	if q.limit == 0 || !provokes(s) || q.heard.has(to) {
-		return nil, false
-	}
-	if _, ok := q.learned[to]; ok {
 		return nil, false
 	}
 	l := q.slot(to)
@@ -115,34 +111,11 @@ func showsHeard(s *zone.Snapshot) bool {
 	return s.Features[columnMagnitude] > s.Features[columnMean]
 }
 
-// Heard is which hosts were heard of, the latest maxMet of them.
-type Heard struct {
-	hosts  map[host]struct{}
-	ring   []host
-	oldest int
-}
+// Heard is which hosts were heard of by all devices, the latest of them.
+type Heard struct{ memory[host] }
 
 // NewHeard makes one that is empty.
-func NewHeard() *Heard { return &Heard{hosts: map[host]struct{}{}} }
-
-func (h *Heard) has(k host) bool {
-	_, ok := h.hosts[k]
-	return ok
-}
-
-func (h *Heard) add(k host) {
-	if h.has(k) {
-		return
-	}
-	if len(h.ring) < maxMet {
-		h.ring = append(h.ring, k)
-	} else {
-		delete(h.hosts, h.ring[h.oldest])
-		h.ring[h.oldest] = k
-		h.oldest = (h.oldest + 1) % maxMet
-	}
-	h.hosts[k] = struct{}{}
-}
+func NewHeard() *Heard { return &Heard{newMemory[host]()} }
 
 // Called takes note of a packet to a group: every device may answer its sender.
 func (h *Heard) Called(a Answer) { h.add(a.from) }

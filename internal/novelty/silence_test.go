@@ -127,8 +127,8 @@ func TestSilentHostsAreBounded(t *testing.T) {
 		tr.Answered(Answer{from: host(addr(i)), settles: true}, false)
 		tr.Add(r.row(at, addr(20_000+i), protoUDP, 1000, 2000, 0), false)
 	}
-	if q := tr.silence; len(q.slots) > silentHosts || len(q.heard.hosts) > maxMet || len(q.heard.ring) > maxMet {
-		t.Errorf("%d slots, %d heard of", len(q.slots), len(q.heard.hosts))
+	if q := tr.silence; len(q.slots) > silentHosts || len(q.heard.keys) > maxMet {
+		t.Errorf("%d slots, %d heard of", len(q.slots), len(q.heard.keys))
 	}
 	if n := flood(t, tr, &r, 20_000*time.Hour, netip.MustParseAddr("192.0.2.1"), 100); n != silentFloor+1 {
 		t.Errorf("found after %d packets", n)

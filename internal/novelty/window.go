@@ -104,6 +104,17 @@ func (w *window[K]) drop(now zone.Time) []contact[K] {
 	return w.gone
 }
 
+// newest gives the newest contacts that f selects, most at the most, in order.
+func (w *window[K]) newest(most int, f func(K) bool) (out []contact[K]) {
+	for i := len(w.pending) - 1; i >= 0 && len(out) < most; i-- {
+		if f(w.pending[i].key) {
+			out = append(out, w.pending[i])
+		}
+	}
+	slices.Reverse(out)
+	return out
+}
+
 // within reports a time that is at most span away from now; a clock that was set
 // back leaves nothing behind that lies in its future.
 func within(t, now zone.Time, span time.Duration) bool {

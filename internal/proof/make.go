@@ -6,6 +6,7 @@ import (
 
 	"bellwether/internal/contract"
 	"bellwether/internal/ledger"
+	"bellwether/internal/monitor"
 	"bellwether/internal/store"
 	"bellwether/internal/zone"
 )
@@ -66,18 +67,11 @@ type places struct {
 // find looks through the ledger for the alert's transactions.
 func (s *Source) find(ctx context.Context, alert zone.Alert, digest zone.Hash) (places, error) {
 	p := places{numbered: map[uint64]ledger.Receipt{}}
-	for n := range s.Ledger.Height() {
-		b, err := s.Ledger.Block(ctx, n)
+	for tx, err := range monitor.Transactions(ctx, s.Ledger, 0) {
 		if err != nil {
-			return p, fmt.Errorf("ledger block %d: %w", n, err)
+			return p, err
 		}
-		for i, raw := range b.Txs {
-			tx, err := contract.Parse(raw)
-			if err != nil {
-				return p, fmt.Errorf("ledger block %d, transaction %d: %w", n, i, err)
-			}
-			p.note(&tx.Tx, &alert, digest, ledger.Receipt{ID: tx.ID, Block: n, Index: uint32(i)})
-		}
+		p.note(&tx.Tx, &alert, digest, tx.At)
 	}
 	return p, nil
 }

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -42,13 +43,16 @@ const (
 )
 
 // world is a simulated home that was learned and attacked: the bundles of its
-// four alerts, and all rows of the device that the first is about.
+// alerts, one of each kind of evidence, and all rows of the device that the first is
+// about.
 type world struct {
-	score, source, hosts, scan *Bundle
-	rows                       []zone.Snapshot
+	score, source, hosts, scan, peer, silent *Bundle
+	rows                                     []zone.Snapshot
 }
 
-func (w *world) bundles() []*Bundle { return []*Bundle{w.score, w.source, w.hosts, w.scan} }
+func (w *world) bundles() []*Bundle {
+	return []*Bundle{w.score, w.source, w.hosts, w.scan, w.peer, w.silent}
+}
 
 var theWorld = sync.OnceValues(func() (w world, err error) {
 	dir, err := os.MkdirTemp("", "proof")
@@ -139,14 +143,15 @@ func makeWorld(ctx context.Context, dir string) (w world, err error) {
 
 func newHome() *simulate.Home { return simulate.NewHome(simulate.HomeOptions{Seed: 1, Start: began}) }
 
-// live lets four devices of the home be learned, one of which tries many time
-// servers; then one scans for victims, one forges its source address, and two
-// scan a host a minute.
+// live lets six devices of the home be learned, one of which tries many time
+// servers; then one scans for victims, one forges its source address, two scan a
+// host a minute, one connects to a victim once a second, and one sends it datagrams.
 func live(ctx context.Context, m *monitor.Monitor) error {
-	bad, forger, sly, late := newHome().Devices()[0], newHome().Devices()[1], newHome().Devices()[2], newHome().Devices()[3]
+	d := newHome().Devices()
+	bad, forger, sly, late, caller, pest := d[0], d[1], d[2], d[3], d[4], d[9]
 	gateway, _ := newHome().Gateway()
 	learned := began.Add(40 * time.Minute)
-	for _, mac := range []zone.MAC{bad.MAC, forger.MAC, sly.MAC, late.MAC} {
+	for _, mac := range []zone.MAC{bad.MAC, forger.MAC, sly.MAC, late.MAC, caller.MAC, pest.MAC} {
 		if err := observe(ctx, m, newHome().Frames(learned), mac, 250, 1000); err != nil {
 			return err
 		}
@@ -173,7 +178,37 @@ func live(ctx context.Context, m *monitor.Monitor) error {
 			return err
 		}
 	}
-	return nil
+	if err := call(ctx, m, caller, learned.Add(2*time.Hour)); err != nil {
+		return err
+	}
+	return pester(ctx, m, pest, learned.Add(2*time.Hour))
+}
+
+// victim is a host that nobody knows.
+func victim() netip.Addr { return netip.AddrFrom4([4]byte{203, 0, 113, 66}) }
+
+// call lets a device open twelve connections to the victim.
+func call(ctx context.Context, m *monitor.Monitor, d simulate.Device, from zone.Time) error {
+	for i := range 12 {
+		p := packet.Packet{Time: from.Add(time.Duration(i) * 900 * time.Millisecond), Length: 74, Kind: packet.KindIPv4, EtherType: 0x0800, HasMAC: true,
+			SrcMAC: d.MAC, Src: d.IP, Dst: victim(), Proto: 6, SrcPort: uint16(40000 + i), DstPort: 80, HasPorts: true, TCPFlags: 2}
+		if err := m.Observe(ctx, &p); err != nil {
+			return err
+		}
+	}
+	return m.Flush(ctx)
+}
+
+// pester lets a device send the victim 45 datagrams in a second.
+func pester(ctx context.Context, m *monitor.Monitor, d simulate.Device, from zone.Time) error {
+	for i := range 45 {
+		p := packet.Packet{Time: from.Add(time.Duration(i) * 22 * time.Millisecond), Length: 90, Kind: packet.KindIPv4, EtherType: 0x0800, HasMAC: true,
+			SrcMAC: d.MAC, Src: d.IP, Dst: victim(), Proto: 17, SrcPort: 40000, DstPort: 5000, HasPorts: true}
+		if err := m.Observe(ctx, &p); err != nil {
+			return err
+		}
+	}
+	return m.Flush(ctx)
 }
 
 // askTime lets a device try a dozen time servers that do not answer.
@@ -230,9 +265,13 @@ func collect(ctx context.Context, from Source, raised []zone.Alert) (w world, er
 			w.hosts = b
 		case a.Reason == zone.ReasonScan && w.scan == nil:
 			w.scan = b
+		case a.Reason == zone.ReasonPeer && w.peer == nil:
+			w.peer = b
+		case a.Reason == zone.ReasonSilent && w.silent == nil:
+			w.silent = b
 		}
 	}
-	if w.score == nil || w.source == nil || w.hosts == nil || w.scan == nil {
+	if slices.Contains(w.bundles(), nil) {
 		return w, fmt.Errorf("the attacks raised %+v", raised)
 	}
 	for s, err := range from.Store.Rows(ctx, 1, from.Store.Last(), w.score.Alert.Device) {

@@ -54,7 +54,7 @@ svg{max-width:100%;height:auto}svg text{font:12px system-ui,sans-serif;fill:#1c2
 {{range .Devices}}{{$name := .Name}}{{range .FalseAlarms}}<p>False alarm: {{$name}}, {{.Start}}: {{.Reason}}</p>
 {{end}}{{end}}{{range .Left}}<p>Left out: {{.Name}} ({{.MAC}}) {{.Why}}.</p>
 {{end}}{{if .Evidence}}<h2>What each kind of evidence adds</h2>
-<p class="method">The same attacks and models, with the plain evidence (hosts, scan, ports, flows, burst, rate) or the autoencoder's vote switched off. A source address that a device never had counts in all of them.</p>
+<p class="method">The same attacks and models, with the plain evidence (hosts, scan, ports, flows, peer, burst, rate, silent) or the autoencoder's vote switched off. A source address that a device never had counts in all of them.</p>
 <table><tr><th>evidence</th><th class="text">attacks</th><th>tried</th><th>found</th><th>in alarm before</th><th>missed</th><th>median s</th><th>median packets</th><th>windows</th><th>false alarms without any attack</th></tr>
 {{range .Evidence}}{{$e := .}}{{range halves .}}<tr><td>{{$e.Name}}</td><td class="text">{{.Name}}</td><td>{{.Trials}}</td><td>{{.Found}}</td><td>{{.Already}}</td><td{{if .Missed}} class="missed"{{end}}>{{.Missed}}</td><td>{{delay .Count .Seconds}}</td><td>{{delay .Count .Packets}}</td><td>{{windows .Count}}</td><td>{{$e.FalseAlarms}}</td></tr>
 {{end}}{{end}}</table>

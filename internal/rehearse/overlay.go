@@ -85,8 +85,8 @@ type overlaying struct {
 	truth   *truth
 }
 
-// overlay writes a copy of a capture with attacks between its frames, which
-// stay as they are, and notes in each strike where its packets stand.
+// overlay writes a copy of a capture, or of none, with attacks between its frames,
+// which stay as they are, and notes in each strike where its packets stand.
 func overlay(ctx context.Context, benign, path string, strikes []*strike, truthPath string) (err error) {
 	o := &overlaying{attacks: map[zone.MAC]*strike{}}
 	for _, k := range strikes {
@@ -105,7 +105,11 @@ func overlay(ctx context.Context, benign, path string, strikes []*strike, truthP
 	next, stop := iter.Pull(frames(strikes))
 	defer stop()
 	due, more := next()
-	_, err = gateway.Frames(ctx, []string{benign}, func(fr *capture.Frame) error {
+	var captures []string
+	if benign != "" {
+		captures = []string{benign}
+	}
+	_, err = gateway.Frames(ctx, captures, func(fr *capture.Frame) error {
 		for ; more && due.Time < fr.Time; due, more = next() {
 			if err := o.attack(due); err != nil {
 				return err

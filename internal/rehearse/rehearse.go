@@ -29,6 +29,7 @@ import (
 	"time"
 
 	"bellwether/internal/gateway"
+	"bellwether/internal/monitor"
 	"bellwether/internal/simulate"
 	"bellwether/internal/zone"
 )
@@ -59,8 +60,6 @@ const (
 	warmUp = 10 * time.Minute
 	// grace is how long after an attack's end an alert still counts.
 	grace = time.Minute
-	// usualQuiet is the default of the configuration's Quiet.
-	usualQuiet = 5 * time.Minute
 )
 
 // Check says what is wrong with the options.
@@ -123,7 +122,7 @@ func (r Rehearsal) quiet() time.Duration {
 	if r.Config.Quiet > 0 {
 		return time.Duration(r.Config.Quiet)
 	}
-	return usualQuiet
+	return monitor.DefaultQuiet
 }
 
 // stage is a rehearsal under way: what was found in the benign traffic, and the

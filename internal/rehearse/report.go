@@ -77,6 +77,8 @@ type Count struct {
 	WindowTPR float64 `json:"window_tpr"`
 	VoteTPR   float64 `json:"vote_tpr"`
 	Windowed  int     `json:"trials_with_windows"` // over which the last two are
+	// AllWindows is the share of the windows of all these trials together.
+	AllWindows float64 `json:"all_windows_tpr"`
 }
 
 // Attack is one kind of attack, over all devices and rounds.
@@ -154,6 +156,7 @@ func Counted(trials []Trial) Count { return counted(trials, func(*Trial) bool { 
 // counted counts the trials that f selects.
 func counted(trials []Trial, f func(*Trial) bool) (c Count) {
 	var seconds, packets, flagged, windows, votes []float64
+	caught, full := 0, 0
 	for i := range trials {
 		t := &trials[i]
 		if !f(t) {
@@ -167,6 +170,7 @@ func counted(trials []Trial, f func(*Trial) bool) (c Count) {
 		flagged = append(flagged, t.PacketTPR())
 		if t.Windows > 0 {
 			windows, votes = append(windows, t.WindowTPR()), append(votes, t.VoteTPR())
+			caught, full = caught+t.Caught, full+t.Windows
 		}
 		if !t.Found {
 			c.Missed++
@@ -177,6 +181,7 @@ func counted(trials []Trial, f func(*Trial) bool) (c Count) {
 	}
 	c.Seconds, c.Packets = median(seconds), median(packets)
 	c.PacketTPR, c.WindowTPR, c.VoteTPR, c.Windowed = mean(flagged), mean(windows), mean(votes), len(windows)
+	c.AllWindows = share(caught, full)
 	return c
 }
 

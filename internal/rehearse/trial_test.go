@@ -131,7 +131,7 @@ func TestCounted(t *testing.T) {
 		{Attack: "other"},
 	}
 	got := counted(trials, func(t *Trial) bool { return t.Attack == "" })
-	want := Count{Trials: 4, Found: 2, Already: 1, Missed: 1, Seconds: 2, Packets: 20, PacketTPR: 0.5, WindowTPR: 0.5, Windowed: 3}
+	want := Count{Trials: 4, Found: 2, Already: 1, Missed: 1, Seconds: 2, Packets: 20, PacketTPR: 0.5, WindowTPR: 0.5, Windowed: 3, AllWindows: 0.5}
 	if got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}

@@ -92,49 +92,51 @@ func (e *evaluating) judgeAttacks(o *outcome, kinds []rehearse.Attack, trials []
 	for _, k := range kinds {
 		own := slices.DeleteFunc(slices.Clone(trials), func(t rehearse.Trial) bool { return t.Attack != k.Name })
 		c := rehearse.Counted(own)
-		short, bound := shortOf(k, c, own)
+		verdict, bound, holds := judged(k, c, own)
 		if bound && !k.Quiet {
 			loud = append(loud, own...)
 		}
-		verdict := "–"
-		if bound {
-			verdict = "holds"
-		}
-		if len(short) > 0 {
-			verdict = "short: " + strings.Join(short, ", ")
-			o.holds = false
-		}
+		o.holds = o.holds && holds
 		t.row(k.Name, fmt.Sprint(c.Trials), fmt.Sprint(c.Found), fmt.Sprint(c.Already), fmt.Sprint(c.Missed), median("%.2f", c.Seconds, c),
 			median("%.0f", c.Packets, c), share(c.WindowTPR, c.Windowed), share(c.VoteTPR, c.Windowed), verdict, missedBy(own))
 	}
 	o.say("all devices:\n%s", t)
 	c := rehearse.Counted(loud)
-	o.need(c.Missed == 0 && c.Seconds <= mostSeconds && c.Packets <= mostPackets && c.WindowTPR >= leastWindows,
-		"Mirai and BASHLITE floods and fast scans together: %d of %d found (%d in alarm before), median %.2f s and %.0f packets, windows %s",
-		c.Found, c.Trials-c.Already, c.Already, c.Seconds, c.Packets, share(c.WindowTPR, c.Windowed))
+	o.need(c.Missed == 0 && c.Seconds <= mostSeconds && c.Packets <= mostPackets && c.AllWindows >= leastWindows,
+		"Mirai and BASHLITE floods and fast scans together: %d of %d found (%d in alarm before), median %.2f s and %.0f packets, %s of all windows (mean of the trials %s)",
+		c.Found, c.Trials-c.Already, c.Already, c.Seconds, c.Packets, share(c.AllWindows, c.Windowed), share(c.WindowTPR, c.Windowed))
 }
 
-// shortOf says which goals a kind of attack misses, and whether any bind it.
-func shortOf(k rehearse.Attack, c rehearse.Count, own []rehearse.Trial) (short []string, bound bool) {
-	bad := func(is bool, what string) {
-		if is {
-			short = append(short, what)
+// judged says whether every device's attack of a kind was found, and the slow scan
+// in time. Delay and windows bind the floods and fast scans together; a kind that
+// is beyond a goal by itself says so.
+func judged(k rehearse.Attack, c rehearse.Count, own []rehearse.Trial) (verdict string, bound, holds bool) {
+	slow := k.Name == slowScan
+	loud := !k.Quiet && (strings.HasPrefix(k.Name, "mirai-") || strings.HasPrefix(k.Name, "bashlite-"))
+	late := slices.ContainsFunc(own, func(t rehearse.Trial) bool { return t.Found && t.Seconds > slowScanUntil })
+	switch {
+	case !slow && !loud:
+		return "–", false, true
+	case c.Missed > 0 || c.Found == 0:
+		return "short: found", true, false
+	case slow && late:
+		return "short: delay", true, false
+	case slow:
+		return "holds", true, true
+	}
+	var beyond []string
+	for _, m := range []struct {
+		is   bool
+		what string
+	}{{c.Seconds > mostSeconds, "seconds"}, {c.Packets > mostPackets, "packets"}, {c.WindowTPR < leastWindows, "windows"}} {
+		if m.is {
+			beyond = append(beyond, m.what)
 		}
 	}
-	switch {
-	case k.Name == slowScan:
-		late := slices.ContainsFunc(own, func(t rehearse.Trial) bool { return t.Found && t.Seconds > slowScanUntil })
-		bad(c.Missed > 0 || c.Found == 0, "found")
-		bad(late, "delay")
-		return short, true
-	case k.Quiet || !strings.HasPrefix(k.Name, "mirai-") && !strings.HasPrefix(k.Name, "bashlite-"):
-		return nil, false
+	if len(beyond) > 0 {
+		return "found; alone beyond: " + strings.Join(beyond, ", "), true, true
 	}
-	bad(c.Missed > 0 || c.Found == 0, "found")
-	bad(c.Seconds > mostSeconds, "seconds")
-	bad(c.Packets > mostPackets, "packets")
-	bad(c.WindowTPR < leastWindows, "windows")
-	return short, true
+	return "holds", true, true
 }
 
 // median writes a median, if there is one.

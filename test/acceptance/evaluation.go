@@ -20,6 +20,7 @@ func (b *bench) evaluation() []check {
 		{"all algorithms on rows of N-BaIoT", e.published},
 		{"the autoencoder beside the others, on captures", e.compared},
 		{"Equation 1 beside the default", e.equationOne},
+		{"poisoning: an attack taught bit by bit", e.poisoned},
 	}
 }
 

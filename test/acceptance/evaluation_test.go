@@ -100,21 +100,22 @@ func TestShortOf(t *testing.T) {
 		own   []rehearse.Trial
 		want  string
 		bound bool
+		holds bool
 	}{
-		{"mirai-syn", false, good, nil, "", true},
-		{"bashlite-tcp", false, with(func(c *rehearse.Count) { c.Missed = 1 }), nil, "found", true},
-		{"bashlite-tcp", false, with(func(c *rehearse.Count) { c.Found = 0 }), nil, "found", true},
-		{"mirai-udp", false, with(func(c *rehearse.Count) { c.Packets, c.Seconds = 20.5, 1.1 }), nil, "seconds, packets", true},
-		{"mirai-udp", false, with(func(c *rehearse.Count) { c.WindowTPR = 0.998 }), nil, "windows", true},
-		{"beacon", true, with(func(c *rehearse.Count) { c.Missed = 4 }), nil, "", false},
-		{"arp-scan", false, with(func(c *rehearse.Count) { c.Missed = 4 }), nil, "", false},
-		{"slow-scan", true, good, []rehearse.Trial{{Found: true, Seconds: 600}}, "", true},
-		{"slow-scan", true, good, []rehearse.Trial{{Found: true, Seconds: 601}}, "delay", true},
-		{"slow-scan", true, with(func(c *rehearse.Count) { c.Missed = 1 }), nil, "found", true},
+		{"mirai-syn", false, good, nil, "holds", true, true},
+		{"bashlite-tcp", false, with(func(c *rehearse.Count) { c.Missed = 1 }), nil, "short: found", true, false},
+		{"bashlite-tcp", false, with(func(c *rehearse.Count) { c.Found = 0 }), nil, "short: found", true, false},
+		{"mirai-udp", false, with(func(c *rehearse.Count) { c.Packets, c.Seconds = 20.5, 1.1 }), nil, "found; alone beyond: seconds, packets", true, true},
+		{"mirai-udp", false, with(func(c *rehearse.Count) { c.WindowTPR = 0.998 }), nil, "found; alone beyond: windows", true, true},
+		{"beacon", true, with(func(c *rehearse.Count) { c.Missed = 4 }), nil, "–", false, true},
+		{"arp-scan", false, with(func(c *rehearse.Count) { c.Missed = 4 }), nil, "–", false, true},
+		{"slow-scan", true, good, []rehearse.Trial{{Found: true, Seconds: 600}}, "holds", true, true},
+		{"slow-scan", true, good, []rehearse.Trial{{Found: true, Seconds: 601}}, "short: delay", true, false},
+		{"slow-scan", true, with(func(c *rehearse.Count) { c.Missed = 1 }), nil, "short: found", true, false},
 	} {
-		short, bound := shortOf(rehearse.Attack{Name: c.name, Quiet: c.quiet}, c.count, c.own)
-		if got := strings.Join(short, ", "); got != c.want || bound != c.bound {
-			t.Errorf("%s, %+v: short of %q, bound %v", c.name, c.count, got, bound)
+		got, bound, holds := judged(rehearse.Attack{Name: c.name, Quiet: c.quiet}, c.count, c.own)
+		if got != c.want || bound != c.bound || holds != c.holds {
+			t.Errorf("%s, %+v: %q, bound %v, holds %v", c.name, c.count, got, bound, holds)
 		}
 	}
 }

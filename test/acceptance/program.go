@@ -34,6 +34,7 @@ type deviceReport struct {
 	MAC         zone.MAC
 	Name, State string
 	Threshold   *float64
+	Learned     uint64 `json:"learned_snapshots"`
 	Watched     uint64 `json:"watched_snapshots"`
 	// AlarmSeconds is the time that it was called malicious.
 	AlarmSeconds float64 `json:"alarm_seconds"`

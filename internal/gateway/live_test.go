@@ -1,0 +1,275 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"bellwether/internal/contract"
+	"bellwether/internal/monitor"
+	"bellwether/internal/simulate"
+	"bellwether/internal/zone"
+)
+
+// inNamespace marks the child process that runs TestLive in a network namespace of
+// its own.
+const inNamespace = "BELLWETHER_TEST_NAMESPACE"
+
+// TestLive runs itself again in a new network namespace, with a cable of its own.
+func TestLive(t *testing.T) {
+	if os.Getenv(inNamespace) != "" {
+		testLive(t)
+		return
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^TestLive$", "-test.v")
+	cmd.Env = append(os.Environ(), inNamespace+"=1")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET}
+	if os.Getuid() != 0 {
+		cmd.SysProcAttr.Cloneflags |= unix.CLONE_NEWUSER
+		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
+	}
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		cannotLive(t, err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Fatalf("in the namespace: %v\n%s", err, &out)
+	}
+	if strings.Contains(out.String(), "--- SKIP: TestLive (") {
+		t.Skipf("%s", &out)
+	}
+	t.Logf("%s", &out)
+}
+
+// cannotLive skips, except where CI=true.
+func cannotLive(t *testing.T, err error) {
+	t.Helper()
+	if os.Getenv("CI") == "true" {
+		t.Fatalf("no network namespace: %v", err)
+	}
+	t.Skipf("no network namespace: %v", err)
+}
+
+// The two ends of the cable.
+const (
+	watchedEnd = "watched"
+	farEnd     = "far"
+)
+
+// livePatient is a device of a zone that a gateway watches live, and that was
+// learned and watched from captures before.
+type livePatient struct {
+	*patient
+	far  int // a socket on the far end of the cable
+	stop func()
+}
+
+func testLive(t *testing.T) {
+	for _, arg := range []string{"link add " + watchedEnd + " type veth peer name " + farEnd, "link set " + watchedEnd + " up", "link set " + farEnd + " up",
+		"addr add 192.168.77.1/24 dev " + watchedEnd} {
+		if out, err := exec.Command("ip", strings.Fields(arg)...).CombinedOutput(); err != nil {
+			cannotLive(t, fmt.Errorf("ip %s: %w: %s", arg, err, out))
+		}
+	}
+	var c Config
+	c.Detector.Epochs = 5
+	c.Store.MaxAge = Duration(50 * 365 * 24 * time.Hour)
+	const longAgo = zone.Time(1_700_000_000_000_000_000) // always the same, so that the models are
+	p := newPatientAt(t, longAgo, simulate.MiraiUDPPlain, c)
+	p.live(0)
+	p.live(0)
+	auto := *p
+	auto.dir = keyedDir(t)
+	if err := CopyState(p.dir, auto.dir); err != nil {
+		t.Fatal(err)
+	}
+	t.Run("by word", func(t *testing.T) { testLiveByWord(t, p) })
+	t.Run("by rule", func(t *testing.T) { testLiveByRule(t, &auto) })
+}
+
+// begin runs a gateway on the patient's state directory until stop.
+func (p *patient) begin(t *testing.T) *livePatient {
+	t.Helper()
+	c := p.config
+	c.State, c.Interface, c.Gateways = p.dir, watchedEnd, []MAC{MAC(p.router)}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- Live{Config: c, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}.Run(ctx) }()
+	l := &livePatient{patient: p}
+	l.TB = t
+	l.stop = func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+	l.until("the gateway listens", func() bool {
+		conn, err := net.Dial("unix", filepath.Join(p.dir, socketFile))
+		if err == nil {
+			conn.Close()
+		}
+		return err == nil
+	})
+	l.plug()
+	return l
+}
+
+// until waits for something.
+func (l *livePatient) until(what string, holds func() bool) {
+	l.Helper()
+	for range 600 {
+		if holds() {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	l.Fatalf("waited in vain until %s", what)
+}
+
+func (l *livePatient) plug() {
+	l.Helper()
+	far, err := net.InterfaceByName(farEnd)
+	if err != nil {
+		l.Fatal(err)
+	}
+	if l.far, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0); err == nil {
+		err = unix.Bind(l.far, &unix.SockaddrLinklayer{Ifindex: far.Index})
+	}
+	if err != nil {
+		l.Fatal(err)
+	}
+	l.Cleanup(func() { unix.Close(l.far) })
+}
+
+// sends lets the device send n packets.
+func (l *livePatient) sends(n int) {
+	l.Helper()
+	l.now = max(l.now, zone.TimeOf(time.Now()))
+	for f := range l.own(l.now.Add(time.Hour)) {
+		if zone.MAC(f.Data[6:12]) != l.device.MAC {
+			continue
+		}
+		if _, err := unix.Write(l.far, f.Data); err != nil {
+			l.Fatal(err)
+		}
+		if n--; n == 0 {
+			return
+		}
+	}
+}
+
+// state is what the ledger says of the device, beside the running gateway.
+func (l *livePatient) state() contract.DeviceState {
+	l.Helper()
+	s, err := OpenState(l.Context(), l.dir, StateOptions{ReadOnly: true})
+	if err != nil {
+		l.Fatal(err)
+	}
+	defer s.Close()
+	d, _, err := contract.ReadDevice(s.Ledger.State(), l.device.MAC)
+	if err != nil {
+		l.Fatal(err)
+	}
+	return d
+}
+
+// An operator changes a model while the gateway watches and goes on answering; one
+// who goes away gets what was ordered all the same.
+func testLiveByWord(t *testing.T, p *patient) {
+	first := p.inForce()
+	l := p.begin(t)
+	l.sends(20)
+	adapted := make(chan *monitor.Adaptation, 1)
+	go func() {
+		a, err := p.change(monitor.Follow)
+		if err != nil {
+			t.Error(err)
+			a = &monitor.Adaptation{}
+		}
+		adapted <- a
+	}()
+	a, answered := l.rename(adapted)
+	t.Logf("while a shadow was learned from %d rows, %d other orders were carried out", a.Shadow.Rows, answered)
+	if answered == 0 {
+		t.Error("no other order was carried out while a shadow was learned")
+	}
+	l.sends(20)
+	if d := l.state(); d.Model != a.Model.Digest || d.Model == first || d.Name != "patient" {
+		t.Errorf("the ledger names model %s, the answer %s", d.Model.Short(), a.Model.Digest.Short())
+	}
+	l.sends(20)
+	if back, err := p.change(monitor.GoBack); err != nil || back.Model.Digest != first {
+		t.Errorf("rolled back to %+v, %v", back, err)
+	}
+	if _, err := p.change(monitor.GoBack); err == nil || !strings.Contains(err.Error(), "no former model") {
+		t.Errorf("rolled back twice: %v", err)
+	}
+	gone, leave := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer leave()
+	if _, err := ChangeModel(gone, p.dir, p.device.MAC, monitor.Follow); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("who went away was told %v", err)
+	}
+	l.until("the model follows though nobody waits", func() bool { return l.state().Model == a.Model.Digest })
+	l.stop()
+	verifies(t, p.dir)
+}
+
+// rename gives the device names until the answer to another order is there, and counts
+// them.
+func (l *livePatient) rename(until <-chan *monitor.Adaptation) (a *monitor.Adaptation, answered int) {
+	l.Helper()
+	for {
+		select {
+		case a = <-until:
+			return a, answered
+		default:
+		}
+		if _, err := Decide(l.Context(), l.dir, l.device.MAC, Decision{Action: "rename", Name: "patient"}); err != nil {
+			l.Error(err)
+		}
+		answered++
+		l.sends(1)
+	}
+}
+
+// By rule the gateway does it alone, once; device list tells.
+func testLiveByRule(t *testing.T, p *patient) {
+	p.config.Detector.Adapt, p.config.Detector.AdaptEvery = adaptAuto, Duration(30*time.Minute)
+	p.config.Learn.Snapshots = 500 // newer ones are reason enough
+	first := p.inForce()
+	l := p.begin(t)
+	l.sends(20)
+	trial := func() (t *monitor.Trial) {
+		s, err := OpenState(l.Context(), l.dir, StateOptions{ReadOnly: true})
+		if err != nil {
+			l.Fatal(err)
+		}
+		defer s.Close()
+		list, err := s.Calm(l.Context())
+		if err != nil || len(list) != 1 {
+			l.Fatalf("%d devices, %v", len(list), err)
+		}
+		return list[0].Trial
+	}
+	l.until("it was tried", func() bool { return trial() != nil })
+	got := trial()
+	t.Logf("%+v", got)
+	if d := l.state(); got.Took != (d.Model != first) || got.Change != "auto" {
+		t.Errorf("%+v, and the ledger names model %s", got, d.Model.Short())
+	}
+	l.stop()
+	verifies(t, p.dir)
+}
