@@ -136,9 +136,15 @@ func opened(t testing.TB, dir string, master crypto.Signer, o Options) *Ledger {
 	return l
 }
 
-func TestRaft(t *testing.T) { conformance(t, network.Options{}) }
+func TestRaft(t *testing.T) {
+	t.Parallel()
+	conformance(t, network.Options{})
+}
 
-func TestBFT(t *testing.T) { conformance(t, network.Options{Orderers: network.BFT4}) }
+func TestBFT(t *testing.T) {
+	t.Parallel()
+	conformance(t, network.Options{Orderers: network.BFT4})
+}
 
 // conformance runs the suite on one network, with a chaincode of its own, and so
 // an empty state, for each test.

@@ -71,6 +71,7 @@ func history(t testing.TB, n int) [][]byte {
 // TestLostCopy: a directory that was lost, or lost its end or the places, is made
 // anew from the channel, byte for byte.
 func TestLostCopy(t *testing.T) {
+	t.Parallel()
 	n, dir := up(t, network.Options{}), t.TempDir()
 	o := Options{Connection: connection(n, 0), Patience: calmPatience}
 	l := opened(t, dir, ledgertest.Master(), o)
@@ -111,6 +112,7 @@ func TestLostCopy(t *testing.T) {
 // TestAcknowledgedAndLost: an orderer that took a transaction and lost it gets it
 // again, and the channel has it once.
 func TestAcknowledgedAndLost(t *testing.T) {
+	t.Parallel()
 	o := network.Options{Dir: t.TempDir()}
 	n := up(t, o)
 	f := &fault{after: func() {
@@ -160,6 +162,7 @@ func onChannel(t testing.TB, l *Ledger) (blocks [][]byte) {
 // TestTwoWriters: of two directories that write one zone, the one that comes late
 // is told, takes over the other's blocks, and goes on behind them.
 func TestTwoWriters(t *testing.T) {
+	t.Parallel()
 	o := Options{Connection: connection(up(t, network.Options{}), 0), Patience: calmPatience}
 	one, two := opened(t, t.TempDir(), ledgertest.Master(), o), opened(t, t.TempDir(), ledgertest.Master(), o)
 	txs := history(t, 5)
@@ -194,6 +197,7 @@ func TestTwoWriters(t *testing.T) {
 // TestKills kills each node in the middle of commits: every transaction is there
 // once, in order, on the channel and in the copy.
 func TestKills(t *testing.T) {
+	t.Parallel()
 	const rounds = 1
 	o := network.Options{Dir: t.TempDir()}
 	n := up(t, o)
@@ -270,6 +274,7 @@ func TestWriter(t *testing.T) {
 // TestDriverKilled kills a writing process again and again: everything it
 // acknowledged is there, once.
 func TestDriverKilled(t *testing.T) {
+	t.Parallel()
 	n, dir := up(t, network.Options{}), t.TempDir()
 	c := connection(n, 0)
 	for round := range 5 {
@@ -322,6 +327,7 @@ func killedWriter(t *testing.T, dir string, c Connection, after time.Duration) u
 
 // TestOtherKey: a directory and a channel belong to one master.
 func TestOtherKey(t *testing.T) {
+	t.Parallel()
 	o := Options{Connection: connection(up(t, network.Options{}), 0), Patience: calmPatience}
 	dir := t.TempDir()
 	l := opened(t, dir, ledgertest.Master(), o)

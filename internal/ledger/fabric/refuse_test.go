@@ -24,6 +24,7 @@ import (
 // TestBadConnection: what is wrong with a connection is said, with what to do
 // about it, and nothing is left in the directory that looks like a ledger.
 func TestBadConnection(t *testing.T) {
+	t.Parallel()
 	n := up(t, network.Options{})
 	issue := func(name string, until time.Time) (cert, key string) {
 		dir := t.TempDir()
@@ -80,6 +81,7 @@ func TestBadConnection(t *testing.T) {
 
 // TestOtherNetwork: a directory is held against the channel it was made on.
 func TestOtherNetwork(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	for i := range 2 {
 		o := Options{Connection: connection(up(t, network.Options{}), 0), Patience: calmPatience}
@@ -119,6 +121,7 @@ func TestEmbeddedDirectory(t *testing.T) {
 
 // TestOtherRules: a channel whose chaincode goes by other rules is refused.
 func TestOtherRules(t *testing.T) {
+	t.Parallel()
 	o := options(t)
 	o.Chaincode[1] = "other-chaincode"
 	o.Dir = t.TempDir()
@@ -136,6 +139,7 @@ func TestOtherRules(t *testing.T) {
 // TestNoOrderer: without an orderer a commit fails in doubt, says why, and what
 // was submitted is there once when the orderer is back.
 func TestNoOrderer(t *testing.T) {
+	t.Parallel()
 	o := network.Options{Dir: t.TempDir()}
 	n := up(t, o)
 	l := opened(t, t.TempDir(), ledgertest.Master(), Options{Connection: connection(n, 0), Patience: 2 * time.Second})
@@ -166,6 +170,7 @@ func TestNoOrderer(t *testing.T) {
 // says that it is the clock. The peer's window is made so small that any clock
 // is too far.
 func TestClockSkew(t *testing.T) {
+	t.Parallel()
 	o := network.Options{Dir: t.TempDir()}
 	n := up(t, o)
 	core := filepath.Join(o.Dir, "nodes", "peer-org1", "core.yaml")
@@ -199,6 +204,7 @@ func TestClockSkew(t *testing.T) {
 // TestExpiry: a certificate that expires soon is warned about once a day, and one
 // that expired keeps a commit from being tried.
 func TestExpiry(t *testing.T) {
+	t.Parallel()
 	n, dir := up(t, network.Options{}), t.TempDir()
 	if err := n.Issue(0, "soon", dir, time.Now().Add(10*24*time.Hour)); err != nil {
 		t.Fatal(err)

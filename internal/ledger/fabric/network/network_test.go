@@ -99,6 +99,7 @@ func TestUp(t *testing.T) {
 		"raft": {}, "three orderers, two organisations": {Orderers: Raft3, Orgs: 2}, "BFT": {Orderers: BFT4},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			o.Dir = t.TempDir()
 			n := up(t, o)
 			first := running(t, n)
@@ -142,6 +143,7 @@ func running(t *testing.T, n *Network) (pids []int) {
 // TestInterrupted: a network whose making was cut off leaves no process, and is
 // made anew by the next call.
 func TestInterrupted(t *testing.T) {
+	t.Parallel()
 	o := Options{Dir: t.TempDir(), Programs: programs(t), Chaincode: []string{os.Args[0], "chaincode"}, Tied: true}
 	ctx, cancel := context.WithCancel(t.Context())
 	_, err := Up(ctx, o, func(step string) {
@@ -166,6 +168,7 @@ func TestInterrupted(t *testing.T) {
 
 // TestKill: a killed node is seen as not running, and started again.
 func TestKill(t *testing.T) {
+	t.Parallel()
 	o := Options{Dir: t.TempDir()}
 	n := up(t, o)
 	for _, node := range n.Status() {
@@ -237,5 +240,38 @@ func TestPID(t *testing.T) {
 		if got := p.pid(); got != want {
 			t.Errorf("%q gives process %d, want %d", text, got, want)
 		}
+	}
+}
+
+// TestPortTaken: a port that another program took after it was chosen is given
+// up for others, as long as the network is new.
+func TestPortTaken(t *testing.T) {
+	t.Parallel()
+	o := Options{Dir: t.TempDir(), Programs: programs(t), Chaincode: []string{os.Args[0], "chaincode"}, Tied: true}
+	var taken net.Listener
+	n, err := Up(t.Context(), o, func(step string) {
+		if step != "make certificates" || taken != nil {
+			return
+		}
+		chosen, err := Open(o.Dir)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if taken, err = net.Listen("tcp", chosen.Gateway(0).Peer); err != nil {
+			t.Error(err)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	t.Cleanup(func() { n.Down(context.Background()) })
+	if n.Gateway(0).Peer == taken.Addr().String() {
+		t.Error("the peer listens where another program does")
+	}
+	running(t, n)
+	if got, err := ports(3, "x"); err != nil || len(got) != 3 {
+		t.Errorf("ports gives %v, %v", got, err)
 	}
 }

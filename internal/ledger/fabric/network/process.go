@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"net"
 	"os"
 	"os/exec"
@@ -78,7 +79,7 @@ func (p *process) start() error {
 		return nil
 	}
 	if !p.vacant() {
-		return fmt.Errorf("start %s: another program listens on %s, which the network's configuration block names; end that one, or make a new network in another directory", p.name, p.address)
+		return fmt.Errorf("start %s: %w: another program listens on %s, which the network's configuration block names; end that one, or make a new network in another directory", p.name, errTaken, p.address)
 	}
 	log, err := os.OpenFile(p.file("log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
@@ -102,6 +103,11 @@ func (p *process) start() error {
 	}
 	return cmd.Process.Release()
 }
+
+var (
+	errTaken = errors.New("the port is taken")
+	errEnded = errors.New("it ended while it was starting")
+)
 
 // vacant waits up to 2 s until nobody listens where the node will: threads of a
 // killed process end one by one, and the last closes what it listened on.
@@ -167,7 +173,11 @@ func (p *process) wait(ctx context.Context, address string) error {
 			return conn.Close()
 		}
 		if p.pid() == 0 {
-			return fmt.Errorf("%s ended while it was starting; its log %s says: %s", p.name, p.file("log"), p.tail())
+			cause := errEnded
+			if strings.Contains(p.tail(), "address already in use") {
+				cause = errTaken
+			}
+			return fmt.Errorf("%s: %w; its log %s says: %s", p.name, cause, p.file("log"), p.tail())
 		}
 		if pause(ctx, 20*time.Millisecond) != nil {
 			return fmt.Errorf("%s does not listen on %s: %w; its log is %s", p.name, address, ctx.Err(), p.file("log"))
@@ -236,10 +246,12 @@ func (n *Network) Kill(name string) error {
 }
 
 // ports finds n ports on which nobody listens, outside of those that the kernel
-// gives to connections by itself.
-func ports(n int) ([]int, error) {
+// gives to connections by itself. Where it begins to look follows from seed.
+func ports(n int, seed string) ([]int, error) {
 	const first, last = 20000, 31999
-	at := first + os.Getpid()*131%(last-first)
+	h := fnv.New32a()
+	h.Write([]byte(seed))
+	at := first + int(h.Sum32()%(last-first))
 	var found []int
 	for tried := 0; len(found) < n; tried++ {
 		if tried > last-first {

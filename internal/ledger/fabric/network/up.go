@@ -51,11 +51,20 @@ func Up(ctx context.Context, o Options, progress func(step string)) (*Network, e
 			return nil, err
 		}
 	}
-	n = &Network{dir: o.Dir}
-	if err := n.create(ctx, o, progress); err != nil {
-		return nil, errors.Join(err, n.stop(context.WithoutCancel(ctx)))
+	for try := range 3 { // between choosing a port and listening on it another program may take it
+		n = &Network{dir: o.Dir}
+		err = n.create(ctx, o, try, progress)
+		if err == nil {
+			return n, nil
+		}
+		if err = errors.Join(err, n.stop(context.WithoutCancel(ctx))); !errors.Is(err, errTaken) {
+			return nil, err
+		}
+		if err := n.clear(ctx); err != nil {
+			return nil, err
+		}
 	}
-	return n, nil
+	return nil, err
 }
 
 // empty refuses a directory with anything of others in it.
@@ -101,9 +110,9 @@ type step struct {
 	run  func(context.Context, Options) error
 }
 
-func (n *Network) create(ctx context.Context, o Options, progress func(string)) error {
+func (n *Network) create(ctx context.Context, o Options, try int, progress func(string)) error {
 	for _, s := range []step{
-		{"choose ports", n.choose},
+		{"choose ports", func(_ context.Context, o Options) error { return n.choose(o, try) }},
 		{"make certificates", n.certify},
 		{"make the channel's first block", n.genesis},
 		{"start orderers and peers", func(ctx context.Context, o Options) error {
@@ -129,10 +138,10 @@ func (n *Network) create(ctx context.Context, o Options, progress func(string)) 
 }
 
 // choose writes down what the network will be, with free ports.
-func (n *Network) choose(_ context.Context, o Options) error {
+func (n *Network) choose(o Options, try int) error {
 	n.spec = spec{Format: specFormat, Orderers: o.Orderers, BatchTimeout: o.BatchTimeout, BatchTxs: o.BatchTxs}
 	orderers := map[string]int{Raft1: 1, Raft3: 3, BFT4: 4}[o.Orderers]
-	free, err := ports(2 * (orderers + o.Orgs))
+	free, err := ports(2*(orderers+o.Orgs), fmt.Sprint(o.Dir, os.Getpid(), try))
 	if err != nil {
 		return err
 	}
