@@ -32,6 +32,8 @@ func troubles() []trouble {
 		{"chaincode response 500", true, "the channel and this zone's ledger disagree; does another gateway write to this zone, or is the zone on the channel another one?"},
 		{"no orderers", false, "the peer reaches no orderer: are the orderers running?"},
 		{"could not launch chaincode", false, "the chaincode service does not run where its package says: see `bellwether chaincode`, and for a network of this machine `bellwether fabric status`"},
+		{"no combination of peers", false, "the endorsement policy asks for more organisations than have a peer that runs"},
+		{"collect enough transaction endorsements", false, "another organisation's peer does not answer, and the endorsement policy asks for it"},
 		{"failed to get config for channel", true, "is fabric.channel right, and did the peer join it?"},
 		{"no peers available to evaluate", true, "is fabric.chaincode right, is it committed on the channel, and installed on the peer?"},
 		{"connection refused", false, "is the peer running, and fabric.peer right? for a network of this machine see `bellwether fabric status`"},

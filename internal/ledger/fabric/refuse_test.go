@@ -281,6 +281,8 @@ func TestDiagnose(t *testing.T) {
 		{codes.Aborted, "chaincode response 500, block 3: the channel has a block of that number already", "another gateway", false},
 		{codes.Aborted, "chaincode response 500, block 3: the channel has no block 2 before it", "is behind", true},
 		{codes.Aborted, "error in simulation: failed to execute transaction 1: could not launch chaincode bellwether_1:70: connection refused", "the chaincode service does not run", true},
+		{codes.FailedPrecondition, "no combination of peers can be derived which satisfy the endorsement policy: no peer combination can satisfy the endorsement policy", "more organisations", true},
+		{codes.Aborted, "failed to collect enough transaction endorsements, see attached details for more info; 127.0.0.1:2 (org2MSP): connection refused", "another organisation's peer", true},
 		{codes.FailedPrecondition, "no peers available to evaluate chaincode other in channel bellwether", "fabric.chaincode", false},
 		{codes.Internal, "something else", "", false},
 	} {

@@ -99,6 +99,9 @@ func (n *Network) configurePeer(programs string, o org) error {
 			"peer.listenAddress": address, "peer.address": address, "peer.chaincodeListenAddress": "127.0.0.1:0",
 			"peer.gossip.bootstrap": address, "peer.gossip.endpoint": address, "peer.gossip.externalEndpoint": address,
 			"peer.gossip.useLeaderElection": false, "peer.gossip.orgLeader": true, "peer.gossip.state.enabled": false,
+			// On one machine a peer that comes back is found at once.
+			"peer.gossip.aliveTimeInterval": "1s", "peer.gossip.aliveExpirationTimeout": "5s", "peer.gossip.reconnectInterval": "1s",
+			"peer.gossip.publishStateInfoInterval": "1s", "peer.gossip.requestStateInfoInterval": "1s",
 			"peer.tls": map[string]any{"enabled": true, "clientAuthRequired": false,
 				"cert":     map[string]any{"file": filepath.Join(dir, "tls", "server.crt")},
 				"key":      map[string]any{"file": filepath.Join(dir, "tls", "server.key")},
