@@ -37,16 +37,17 @@ func appended(b *common.Block, name string) iter.Seq2[found, error] {
 			flags = m[common.BlockMetadataIndex_TRANSACTIONS_FILTER]
 		}
 		for i, raw := range b.GetData().GetData() {
+			if i >= len(flags) {
+				yield(found{}, fmt.Errorf("transaction %d: the block does not say whether it is valid", i))
+				return
+			}
 			f, ours, err := parseEnvelope(raw, name)
-			switch {
-			case err != nil:
+			f.code, f.at.Block = peer.TxValidationCode(flags[i]), b.GetHeader().GetNumber()
+			if !ours || err != nil && f.code != peer.TxValidationCode_VALID {
+				continue // what anybody may have sent to the orderers
+			}
+			if err != nil {
 				err = fmt.Errorf("transaction %d: %w", i, err)
-			case !ours:
-				continue
-			case i >= len(flags):
-				err = fmt.Errorf("transaction %d: the block does not say whether it is valid", i)
-			default:
-				f.code, f.at.Block = peer.TxValidationCode(flags[i]), b.GetHeader().GetNumber()
 			}
 			if !yield(f, err) || err != nil {
 				return
@@ -56,7 +57,8 @@ func appended(b *common.Block, name string) iter.Seq2[found, error] {
 }
 
 // parseEnvelope finds in a transaction of Fabric the block of the zone that it
-// hands to the chaincode of that name. ours is false for anything else.
+// hands to the chaincode of that name. ours is false for anything else, and true
+// with an error for what could not be read.
 func parseEnvelope(raw []byte, name string) (f found, ours bool, err error) {
 	var envelope common.Envelope
 	var payload common.Payload
@@ -64,17 +66,23 @@ func parseEnvelope(raw []byte, name string) (f found, ours bool, err error) {
 	var tx peer.Transaction
 	if err := errors.Join(proto.Unmarshal(raw, &envelope), proto.Unmarshal(envelope.GetPayload(), &payload),
 		proto.Unmarshal(payload.GetHeader().GetChannelHeader(), &header)); err != nil {
-		return f, false, err
+		return f, true, err
 	}
 	if header.GetType() != int32(common.HeaderType_ENDORSER_TRANSACTION) {
 		return f, false, nil
 	}
-	if err := proto.Unmarshal(payload.GetData(), &tx); err != nil || len(tx.GetActions()) != 1 {
-		return f, false, err
+	if err := proto.Unmarshal(payload.GetData(), &tx); err != nil {
+		return f, true, err
+	}
+	if len(tx.GetActions()) != 1 {
+		return f, true, fmt.Errorf("%d actions in one transaction", len(tx.GetActions()))
 	}
 	args, err := callOf(tx.GetActions()[0], name)
-	if err != nil || len(args) != 2 || string(args[0]) != chaincode.FunctionAppend {
-		return f, false, err
+	if err != nil {
+		return f, true, err
+	}
+	if len(args) != 2 || string(args[0]) != chaincode.FunctionAppend {
+		return f, false, nil
 	}
 	id, err := parseID(header.GetTxId())
 	return found{at: place{ID: id}, block: args[1]}, true, err
