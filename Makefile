@@ -8,7 +8,7 @@ GO       ?= go
 # Where the gateway has to run: OS/architecture, for arm with its version.
 TARGETS = linux/amd64 linux/arm64 linux/arm/7 linux/arm/6 linux/386
 
-.PHONY: demo build test lint cross fuzz bench acceptance-main acceptance-evaluation clean
+.PHONY: demo build test lint cross fuzz bench acceptance-main acceptance-evaluation acceptance-fabric clean
 
 # A simulated home, told as it happens, in under a minute.
 demo:
@@ -59,6 +59,10 @@ acceptance-main:
 # What the detection is worth: docs/evaluation.md is written from this.
 acceptance-evaluation:
 	$(GO) run ./test/acceptance -list evaluation -data $(DATA)
+
+# The ledger on Hyperledger Fabric: networks of this machine, made and killed.
+acceptance-fabric:
+	$(GO) run ./test/acceptance -list fabric -data $(DATA)
 
 clean:
 	rm -rf $(OUT)

@@ -3,7 +3,8 @@
 // anything is short, 2 for wrong usage. The list main builds the program, runs it
 // on captures, kills it and damages what it wrote; the list evaluation has it
 // say what is found of attacks that did not happen, how calm it is without
-// them, and how other detectors do on the same rows.
+// them, and how other detectors do on the same rows; the list fabric has a zone's
+// ledger on networks of Hyperledger Fabric, and kills what they are made of.
 //
 // It names no file of the data. Below -data it finds captures by folder: every
 // folder "training" under pcaps, with the folders beside it whose names begin
@@ -81,6 +82,8 @@ func (b *bench) list(name string) []check {
 		}
 	case "evaluation":
 		return b.evaluation()
+	case "fabric":
+		return b.fabricList()
 	}
 	return nil
 }
@@ -88,7 +91,7 @@ func (b *bench) list(name string) []check {
 func main() {
 	var b bench
 	var list, skip, only string
-	flag.StringVar(&list, "list", "main", "the list to measure: main or evaluation")
+	flag.StringVar(&list, "list", "main", "the list to measure: main, evaluation or fabric")
 	flag.StringVar(&b.data, "data", "../shared/data", "directory with captures")
 	flag.IntVar(&b.kills, "kills", 50, "how often a replay is killed")
 	flag.IntVar(&b.flips, "flips", 200, "how many bytes are changed")
@@ -97,7 +100,7 @@ func main() {
 	flag.Parse()
 	checks := b.list(list)
 	if checks == nil {
-		fmt.Fprintf(os.Stderr, "acceptance: there is no list %q, want main or evaluation\n", list)
+		fmt.Fprintf(os.Stderr, "acceptance: there is no list %q, want main, evaluation or fabric\n", list)
 		os.Exit(2)
 	}
 	short, err := b.run(checks, numbers(skip, len(checks)), numbers(only, len(checks)))
