@@ -110,7 +110,7 @@ func Build(ctx context.Context, module, cache string, progress Progress) (string
 	if progress == nil {
 		progress = func(string, int64, int64) {}
 	}
-	unlock, err := lock(cache)
+	unlock, err := lock(ctx, cache, progress)
 	if err != nil {
 		return "", fmt.Errorf("build Fabric: %w", err)
 	}
@@ -140,7 +140,7 @@ func Key(module string) (string, error) {
 }
 
 // lock waits until no other process builds in cache.
-func lock(cache string) (unlock func(), err error) {
+func lock(ctx context.Context, cache string, progress Progress) (unlock func(), err error) {
 	if err := os.MkdirAll(cache, 0o755); err != nil {
 		return nil, err
 	}
@@ -148,7 +148,19 @@ func lock(cache string) (unlock func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+	if syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
+		return func() { f.Close() }, nil
+	}
+	progress("wait for another process that builds", 0, 0)
+	got := make(chan error, 1)
+	go func() { got <- syscall.Flock(int(f.Fd()), syscall.LOCK_EX) }()
+	select {
+	case err = <-got:
+	case <-ctx.Done(): // the system's call goes on until the lock is free
+		go func() { <-got; f.Close() }()
+		return nil, fmt.Errorf("waiting for %s: %w", cache, ctx.Err())
+	}
+	if err != nil {
 		f.Close()
 		return nil, fmt.Errorf("locking %s: %w", cache, err)
 	}
@@ -175,7 +187,7 @@ func build(ctx context.Context, module, dir string, progress Progress) error {
 	}
 	done := int64(0)
 	if err := goTool(ctx, module, nil, func(string) { done++; progress("compile", min(done, total), total) },
-		"build", "-v", "-trimpath", "-ldflags=-s -w", "-o", fresh, "tool"); err != nil {
+		"build", "-v", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", fresh, "tool"); err != nil {
 		return fmt.Errorf("compiling: %w", err)
 	}
 	progress("compile", total, total)

@@ -1,6 +1,7 @@
 package nodes
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -154,5 +155,24 @@ func TestKey(t *testing.T) {
 	}
 	if two, err := Key(mod); err != nil || one == two {
 		t.Errorf("%s and %s, %v", one, two, err)
+	}
+}
+
+// TestWaits: while another process builds, Build waits, and no longer than it is
+// wanted.
+func TestWaits(t *testing.T) {
+	mod, cache := module(t, "package main\n\nfunc main() {}\n"), t.TempDir()
+	unlock, err := lock(t.Context(), cache, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	waited := false
+	if _, err := Build(ctx, mod, cache, func(stage string, _, _ int64) { waited = true; cancel() }); !errors.Is(err, context.Canceled) || !waited {
+		t.Errorf("while another builds: %v, waited %v", err, waited)
+	}
+	unlock()
+	if dir, err := Build(t.Context(), mod, cache, nil); err != nil || Check(dir) != nil {
+		t.Errorf("after it: %v", err)
 	}
 }
