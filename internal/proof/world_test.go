@@ -199,10 +199,15 @@ func call(ctx context.Context, m *monitor.Monitor, d simulate.Device, from zone.
 	return m.Flush(ctx)
 }
 
-// pester lets a device send the victim 45 datagrams in a second.
+// pester lets a device send the victim 45 datagrams in a second, after it was seen
+// for a while.
 func pester(ctx context.Context, m *monitor.Monitor, d simulate.Device, from zone.Time) error {
-	for i := range 45 {
-		p := packet.Packet{Time: from.Add(time.Duration(i) * 22 * time.Millisecond), Length: 90, Kind: packet.KindIPv4, EtherType: 0x0800, HasMAC: true,
+	for i := range 48 {
+		at := from.Add(time.Duration(i) * 22 * time.Millisecond)
+		if i < 3 {
+			at = from.Add(time.Duration(i-3) * 50 * time.Second)
+		}
+		p := packet.Packet{Time: at, Length: 90, Kind: packet.KindIPv4, EtherType: 0x0800, HasMAC: true,
 			SrcMAC: d.MAC, Src: d.IP, Dst: victim(), Proto: 17, SrcPort: 40000, DstPort: 5000, HasPorts: true}
 		if err := m.Observe(ctx, &p); err != nil {
 			return err
