@@ -27,7 +27,7 @@ take over: a model-accepted entry on the ledger, taken back by device rollback.
 It is refused when, under the first model, a snapshot that passed scores more than
 twice the threshold, or a majority of a minute's vote (TOGETHER) more than twice
 what was USUAL while that model was calibrated; or when a plain limit (hosts,
-ports, flows, peer, burst, rate, silent) would be more than twice the first model's; or when, of
+scan, ports, flows, peer, burst, rate, silent) would be more than twice the first model's; or when, of
 simulated attacks by the device, it would miss one that is twice as strong as the
 weakest that the first model finds. The first model is the one
 since the device joined or learned anew, so that many small steps lead no further

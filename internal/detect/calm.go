@@ -73,9 +73,14 @@ func AtMost(alarms int, seen time.Duration) float64 {
 }
 
 // Needed is how long a device that gave so many alarms has to be seen in all,
-// without another, before AtMost promises perWeek.
+// without another, before AtMost promises perWeek; the longest Duration where that
+// is longer still.
 func Needed(alarms int, perWeek float64) time.Duration {
-	return time.Duration(poissonBound(alarms) / perWeek * float64(week))
+	needed := poissonBound(alarms) / perWeek * float64(week)
+	if needed >= math.MaxInt64 {
+		return math.MaxInt64
+	}
+	return time.Duration(needed)
 }
 
 // poissonBound is the mean of which a Poisson variable is at most n in one of 20

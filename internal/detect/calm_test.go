@@ -98,6 +98,9 @@ func TestAtMost(t *testing.T) {
 	if got := AtMost(3000, week); math.Abs(got-3091) > 1 { // 3000 + 1.645·√3000 + 0.57
 		t.Errorf("3000 alarms in a week promise at most %g", got)
 	}
+	if got := Needed(0, 1e-9); got != math.MaxInt64 {
+		t.Errorf("one alarm in 19 million years needs %v", got)
+	}
 	if !math.IsInf(AtMost(0, 0), 1) {
 		t.Error("no time promises something")
 	}

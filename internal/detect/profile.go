@@ -24,6 +24,11 @@ type Profile struct {
 	Prefixes []netip.Prefix `cbor:"prefixes"`
 	// Known are hosts that the device turned to, sorted.
 	Known []netip.Addr `cbor:"known"`
+	// First are, where Followed, the hosts that the device's first model knew, of
+	// which this one is a follower. What was added since is known to be contacted,
+	// but anybody could have taught that.
+	First    []netip.Addr `cbor:"first"`
+	Followed bool         `cbor:"followed"`
 	// NewHosts and NewPorts are the most hosts and services that it turned to
 	// for the first time, without an answer, within any 10 min after it settled.
 	NewHosts int `cbor:"new_hosts"`
@@ -100,7 +105,10 @@ func (p *Profile) validateSources() error {
 	if len(p.Known) > MaxKnown {
 		return fmt.Errorf("profile: %d known hosts, at most %d", len(p.Known), MaxKnown)
 	}
-	for _, list := range [][]netip.Addr{p.Addresses, p.Known} {
+	if len(p.First) > MaxKnown || len(p.First) > 0 && !p.Followed {
+		return fmt.Errorf("profile: %d hosts known first, at most %d, and none unless it follows another", len(p.First), MaxKnown)
+	}
+	for _, list := range [][]netip.Addr{p.Addresses, p.Known, p.First} {
 		for i, a := range list {
 			if !a.IsValid() || a.Is4In6() || a.Zone() != "" || i > 0 && list[i-1].Compare(a) >= 0 {
 				return fmt.Errorf("profile: address %q is invalid or out of order", a)
@@ -121,8 +129,18 @@ func (p Profile) clone() Profile {
 	p.Addresses = append([]netip.Addr(nil), p.Addresses...)
 	p.Prefixes = append([]netip.Prefix(nil), p.Prefixes...)
 	p.Known = append([]netip.Addr(nil), p.Known...)
+	p.First = append([]netip.Addr(nil), p.First...)
 	p.Ports = append([]PortUse(nil), p.Ports...)
 	return p
+}
+
+// FirstKnown are the hosts that the device turned to before its model began to
+// follow it.
+func (p *Profile) FirstKnown() []netip.Addr {
+	if p.Followed {
+		return p.First
+	}
+	return p.Known
 }
 
 // Owns reports whether the device used the source address while learning, or
@@ -137,6 +155,6 @@ func (p *Profile) Owns(a netip.Addr) bool {
 
 func (p *Profile) equal(q Profile) bool {
 	return slices.Equal(p.Addresses, q.Addresses) && slices.Equal(p.Prefixes, q.Prefixes) && slices.Equal(p.Ports, q.Ports) &&
-		slices.Equal(p.Known, q.Known) && p.NewHosts == q.NewHosts && p.NewPorts == q.NewPorts && p.MaxFlows == q.MaxFlows && p.MaxBurst == q.MaxBurst && p.MaxRate == q.MaxRate && p.MaxPeer == q.MaxPeer && p.MaxSilent == q.MaxSilent &&
+		slices.Equal(p.Known, q.Known) && slices.Equal(p.First, q.First) && p.Followed == q.Followed && p.NewHosts == q.NewHosts && p.NewPorts == q.NewPorts && p.MaxFlows == q.MaxFlows && p.MaxBurst == q.MaxBurst && p.MaxRate == q.MaxRate && p.MaxPeer == q.MaxPeer && p.MaxSilent == q.MaxSilent &&
 		p.MaxPackets == q.MaxPackets && p.MaxBytes == q.MaxBytes
 }

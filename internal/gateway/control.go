@@ -115,6 +115,7 @@ func (w *watching) converse(ctx context.Context, conn net.Conn) error {
 	out := outcome{Error: "the gateway was stopped before the order was carried out"}
 	select {
 	case w.asked <- r:
+		out.Error = "the gateway is being stopped: the order may have been carried out all the same, `bellwether ledger show` tells"
 		select {
 		case out = <-r.reply:
 		case <-ctx.Done():

@@ -36,6 +36,8 @@ func (m *Monitor) Process(ctx context.Context) error {
 func (m *Monitor) answered(n, i int) int {
 	for ; n < len(m.answers) && m.answers[n].before <= i; n++ {
 		switch a := &m.answers[n]; {
+		case a.blind:
+			m.blind()
 		case a.to == nil:
 			m.callers.Called(a.Answer)
 		case a.to.novel != nil:
@@ -43,6 +45,15 @@ func (m *Monitor) answered(n, i int) int {
 		}
 	}
 	return n
+}
+
+// blind tells the trackers that answers may have been missed.
+func (m *Monitor) blind() {
+	for _, d := range m.devices {
+		if d.novel != nil {
+			d.novel.Blind()
+		}
+	}
 }
 
 // score gives each snapshot of the batch its device's score, device by device,

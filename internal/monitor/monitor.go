@@ -199,6 +199,7 @@ func (m *Monitor) Observe(ctx context.Context, p *packet.Packet) error {
 	index := m.packets
 	if index == 0 || p.Time.Sub(m.newest) > blindSpan {
 		m.sources.gap++
+		m.answers = append(m.answers, answer{before: len(m.batch), blind: true})
 	}
 	m.packets++
 	m.newest = p.Time
@@ -231,6 +232,7 @@ func (m *Monitor) processIf(ctx context.Context, full bool) error {
 // batch it came.
 type answer struct {
 	before int
+	blind  bool    // no packet at all was seen for a while
 	to     *device // nil: to a group
 	novelty.Answer
 }
@@ -238,19 +240,19 @@ type answer struct {
 // maxAnswers bounds the answers that wait for the batch.
 const maxAnswers = 4096
 
-// noteAnswer keeps for the batch that somebody sends to a learned device, or to a
-// group.
+// noteAnswer keeps for the batch that somebody sends to a learned device, or that
+// one of the zone sends to a group.
 func (m *Monitor) noteAnswer(p *packet.Packet) {
 	to := m.devices[p.DstMAC]
 	learned := to != nil && to.model != nil && p.SrcMAC != p.DstMAC
-	if !learned && !p.DstMAC.IsGroup() {
+	if !learned && !(p.DstMAC.IsGroup() && m.p.Roster.Inside(p.Src)) {
 		return
 	}
 	a, ok := novelty.AnswerOf(p)
 	if !ok {
 		return
 	}
-	next := answer{len(m.batch), to, a}
+	next := answer{before: len(m.batch), to: to, Answer: a}
 	if n := len(m.answers); n == 0 || m.answers[n-1] != next {
 		m.answers = append(m.answers, next)
 	}

@@ -84,7 +84,7 @@ type lesson struct {
 // Whether it may take over is for check to say. The same snapshots give the same
 // model.
 func (x *lesson) train(ctx context.Context) (*shadow, error) {
-	l := &learner{stride: 1, profile: newProfiler()}
+	l := &learner{stride: 1, profile: newProfiler(), follows: &x.anchor.Profile}
 	s, err := x.collect(ctx, l)
 	if err == nil && x.ready != nil {
 		err = x.ready(&s.Comparison)

@@ -99,7 +99,7 @@ func TestBounds(t *testing.T) {
 		"burst":    func(s *shadow) { s.model.Profile.MaxBurst = 401 },
 		"rate":     func(s *shadow) { s.model.Profile.MaxRate = 1001 },
 		"scan":     func(s *shadow) { s.model.Profile.Ports = []detect.PortUse{{Proto: 6, Port: 23, NewHosts: 8}} },
-		"peer":     func(s *shadow) { s.model.Profile.MaxPeer = 10 },
+		"peer":     func(s *shadow) { s.model.Profile.MaxPeer = 13 },
 		"silent":   func(s *shadow) { s.model.Profile.MaxSilent = 16 },
 		"unjudged": func(s *shadow) { s.model.Profile.Ports = make([]detect.PortUse, detect.MaxPorts) },
 	} {

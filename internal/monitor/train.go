@@ -36,6 +36,7 @@ type learner struct {
 	first   zone.SeqID
 	last    zone.SeqID
 	profile *profiler
+	follows *detect.Profile // the first model's, of a shadow
 }
 
 const (
@@ -75,9 +76,13 @@ func everySecondBlock[T any](v []T) []T {
 // train learns the device's behaviour from what was collected, unless a model
 // that was learned from just this is known.
 func (l *learner) train(ctx context.Context, mac zone.MAC, o detect.Options, known []*detect.Model) trained {
+	profile := l.profile.result()
+	if l.follows != nil {
+		profile.First, profile.Followed = l.follows.Known, true
+	}
 	t := detect.Training{
 		Device: mac, Definition: feature.Digest(), Rows: l.rows, Times: l.times,
-		First: l.first, Last: l.last, Profile: l.profile.result(),
+		First: l.first, Last: l.last, Profile: profile,
 	}
 	for _, m := range known {
 		if m.LearnedFrom(t, o) {

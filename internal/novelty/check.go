@@ -3,6 +3,7 @@ package novelty
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"bellwether/internal/detect"
@@ -78,6 +79,14 @@ func used(p *detect.Profile, v Service) bool {
 	return ok
 }
 
+// knownFor gives the hosts that are not counted for a reason.
+func knownFor(p *detect.Profile, reason string) []netip.Addr {
+	if reason == zone.ReasonPeer || reason == zone.ReasonSilent {
+		return p.FirstKnown()
+	}
+	return p.Known
+}
+
 // strange reports a reason whose contacts are with hosts that the device did not
 // know.
 func strange(reason string) bool {
@@ -99,7 +108,7 @@ func checkContact(p *detect.Profile, reason string, s *zone.Snapshot) error {
 	}
 	v := ServiceOf(s)
 	switch {
-	case strange(reason) && slices.Contains(p.Known, s.Dst):
+	case strange(reason) && slices.Contains(knownFor(p, reason), s.Dst):
 		return fmt.Errorf("SEQ %d is to %s, which the device knew", s.Seq, s.Dst)
 	case reason == zone.ReasonPorts && used(p, v):
 		return fmt.Errorf("SEQ %d is %s, which the device used", s.Seq, v)

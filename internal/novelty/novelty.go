@@ -17,8 +17,9 @@
 //   - burst: sockets of TCP and UDP that send to one of another host, within one
 //     second;
 //   - rate: packets sent within one second;
-//   - silent: packets sent within one second to one host that the device never
-//     turned to before and that sends it nothing but TCP resets and ICMP errors.
+//   - silent: packets sent within one second to one host that the device did not
+//     turn to while it was learned and that has sent it nothing since but TCP resets
+//     and ICMP errors.
 //
 // Each has a limit: a floor, or a multiple of the most that the device did while
 // it was learned. Scan says nothing that hosts does not say, unless the device was
@@ -63,7 +64,7 @@ const (
 	hostFloor, hostFactor   = 7, 2 // of hosts, and of scan
 	portFloor, portFactor   = 15, 2
 	flowFloor, flowFactor   = 39, 2
-	peerFloor, peerFactor   = 9, 2
+	peerFloor, peerFactor   = 12, 2 // who tries again every second stays below
 	burstFloor, burstFactor = 99, 2
 	rateFloor, rateFactor   = 400, 5
 
@@ -184,6 +185,8 @@ func NewTracker(p *detect.Profile, callers *Heard, without func(reason string) b
 	t.hosts = newFresh[host](most, ContactSpan)
 	for _, a := range p.Known {
 		t.hosts.learn(host(a))
+	}
+	for _, a := range p.FirstKnown() {
 		t.silence.heard.learn(host(a))
 	}
 	for _, u := range p.Ports {
@@ -279,6 +282,10 @@ func (t *Tracker) Met(s *zone.Snapshot) {
 		t.ports.meet(ServiceOf(s), false)
 	}
 }
+
+// Blind takes note that packets were not seen for a while: answers may have been
+// missed.
+func (t *Tracker) Blind() { t.silence.blind = true }
 
 // Answered takes note of a packet to the device.
 func (t *Tracker) Answered(a Answer, malicious bool) {

@@ -33,7 +33,12 @@ func (r *rows) syn(at time.Duration, dst int, port uint16) *zone.Snapshot {
 func all(string) bool  { return true }
 func none(string) bool { return false }
 
-func tracker(p detect.Profile) *Tracker { return NewTracker(&p, NewHeard(), none) }
+// tracker makes one that has seen the device for long.
+func tracker(p detect.Profile) *Tracker {
+	t := NewTracker(&p, NewHeard(), none)
+	t.Add(&zone.Snapshot{Device: device, SrcMAC: device, Time: zone.Time(-time.Hour)}, false)
+	return t
+}
 
 func telnet(known ...int) detect.Profile {
 	p := detect.Profile{Ports: []detect.PortUse{{Proto: protoTCP, Port: 23}}}
@@ -311,6 +316,37 @@ func TestRate(t *testing.T) {
 	if f := tr.Add(r.row(time.Second, addr(1), protoTCP, 40000, 443, tcpACK), false); f.Reason != "" {
 		t.Errorf("the clock was set back: %+v", f)
 	}
+}
+
+// What is found is within the span also where times are out of order.
+func TestRateOutOfOrder(t *testing.T) {
+	var r rows
+	tr := NewTracker(&detect.Profile{}, NewHeard(), none)
+	tr.Add(r.row(-time.Hour, addr(1), protoTCP, 1, 2, tcpACK), false)
+	ms := []int{0, 2500, 1600, 700}
+	for i := range 40 {
+		ms = append(ms, 701+i)
+	}
+	var all []zone.Snapshot
+	for _, at := range ms {
+		s := r.row(time.Duration(at)*time.Millisecond, addr(9), protoTCP, 1000, 2000, tcpACK)
+		all = append(all, *s)
+		f := tr.Add(s, false)
+		if f.Reason != zone.ReasonSilent {
+			continue
+		}
+		var evidence []zone.Snapshot
+		for _, s := range all {
+			if slices.Contains(f.Contacts, s.Seq) {
+				evidence = append(evidence, s)
+			}
+		}
+		if _, err := Check(&detect.Profile{}, f.Reason, evidence); err != nil {
+			t.Fatalf("a finding does not hold: %v", err)
+		}
+		return
+	}
+	t.Error("nothing was found")
 }
 
 func TestSwitchedOff(t *testing.T) {

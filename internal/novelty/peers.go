@@ -20,7 +20,7 @@ const peerHosts = 4
 // newPeers makes a count with a limit; 0 switches it off.
 func newPeers(p *detect.Profile, limit int) *peers {
 	n := &peers{window: newWindow[flow](min(peerHosts*(limit+1), maxEndpoints), FlowSpan), limit: limit, learned: map[host]struct{}{}}
-	for _, a := range p.Known {
+	for _, a := range p.FirstKnown() {
 		n.learned[host(a)] = struct{}{}
 	}
 	return n

@@ -49,6 +49,12 @@ func TestPeer(t *testing.T) {
 			t.Fatalf("slow connection %d is found", i+1)
 		}
 	}
+	for i := range 60 { // a client that tries again once a second
+		s := r.row(time.Hour+time.Duration(i)*time.Second, addr(7), protoTCP, uint16(40000+i), 8883, tcpSYN)
+		if f := tr.Add(s, false); f.Reason != "" {
+			t.Fatalf("trying again, %d: %+v", i+1, f)
+		}
+	}
 	p.MaxPeer = 10
 	if n := connections(t, tracker(p), &r, 0, addr(9), 30); n != 21 {
 		t.Errorf("with 10 learned: found after %d, want 21", n)
@@ -86,7 +92,7 @@ func TestCheckPeer(t *testing.T) {
 		var r rows
 		var out []zone.Snapshot
 		for i := range peerFloor + 1 {
-			out = append(out, *r.row(time.Duration(i)*time.Second, addr(9), protoTCP, uint16(40000+i), 80, tcpSYN))
+			out = append(out, *r.row(time.Duration(i)*800*time.Millisecond, addr(9), protoTCP, uint16(40000+i), 80, tcpSYN))
 		}
 		change(out)
 		return out
@@ -96,7 +102,7 @@ func TestCheckPeer(t *testing.T) {
 		t.Errorf("%d, %v", n, err)
 	}
 	text, f := Describe(&p, zone.ReasonPeer, rows)
-	if want := "opens 10 connections in 9s to 198.18.0.9, which it did not contact while it was learned, on TCP port 80"; !strings.HasPrefix(text, want) || f.High != 0 {
+	if want := "opens 13 connections in 9.6s to 198.18.0.9, which it did not contact while it was learned, on TCP port 80"; !strings.HasPrefix(text, want) || f.High != 0 {
 		t.Errorf("%q, %+v", text, f)
 	}
 	for want, change := range map[string]func([]zone.Snapshot){

@@ -1,6 +1,10 @@
 package novelty
 
-import "bellwether/internal/zone"
+import (
+	"slices"
+
+	"bellwether/internal/zone"
+)
 
 // rate remembers as many snapshots as are tolerated within RateSpan, and one.
 type rate struct {
@@ -28,8 +32,9 @@ func (r *rate) add(s *zone.Snapshot) bool {
 	b := beat{s.Seq, s.Time}
 	if r.newest.Sub(s.Time) > RateSpan { // the clock was set back
 		r.reset()
+		r.newest = s.Time
 	}
-	r.newest = s.Time
+	r.newest = max(r.newest, s.Time)
 	switch {
 	case cap(r.ring) == 0:
 		return false
@@ -39,7 +44,10 @@ func (r *rate) add(s *zone.Snapshot) bool {
 		r.ring[r.oldest] = b
 		r.oldest = (r.oldest + 1) % len(r.ring)
 	}
-	return len(r.ring) == cap(r.ring) && within(r.ring[r.oldest].time, s.Time, RateSpan)
+	if len(r.ring) < cap(r.ring) || !within(r.ring[r.oldest].time, s.Time, RateSpan) {
+		return false
+	}
+	return !slices.ContainsFunc(r.ring, func(b beat) bool { return !within(b.time, s.Time, RateSpan) })
 }
 
 // reset forgets all snapshots.

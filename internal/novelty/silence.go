@@ -1,9 +1,15 @@
 package novelty
 
 import (
+	"time"
+
 	"bellwether/internal/packet"
 	"bellwether/internal/zone"
 )
+
+// silentWarmUp is how long a device is not judged after its packets begin to be
+// seen, or to be counted: who answers the streams that are under way is heard then.
+const silentWarmUp = time.Minute
 
 // silentHosts is how many hosts that were never heard of are counted at a time,
 // those that the device sent to last.
@@ -16,6 +22,8 @@ type silence struct {
 	heard   memory[host] // by the device, or learned
 	callers *Heard
 	slots   []slot
+	blind   bool      // until the next snapshot
+	from    zone.Time // from then on the device is judged
 }
 
 // slot is a host that has not been heard of; without a last snapshot it is free.
@@ -27,19 +35,22 @@ type slot struct {
 
 // newSilence makes a count with a limit; 0 switches it off.
 func newSilence(limit int, callers *Heard) *silence {
-	return &silence{limit: limit, heard: newMemory[host](), callers: callers}
+	return &silence{limit: limit, heard: newMemory[host](), callers: callers, blind: true}
 }
 
 // add counts a snapshot and gives those to its host within the span, with
 // whether they are more than the limit.
 func (q *silence) add(s *zone.Snapshot) (*rate, bool) {
+	if q.blind || s.Time.Add(silentWarmUp) < q.from { // or the clock was set back
+		q.blind, q.from = false, s.Time.Add(silentWarmUp)
+	}
 	to := host(s.Dst)
 	if q.limit == 0 || !provokes(s) || q.heard.has(to) {
 		return nil, false
 	}
 	l := q.slot(to)
 	l.last = s.Seq
-	if !l.sent.add(s) {
+	if !l.sent.add(s) || s.Time < q.from {
 		return l.sent, false
 	}
 	if q.callers.has(to) {

@@ -99,6 +99,54 @@ func TestWhoWasHeardOfIsNotSilent(t *testing.T) {
 	}
 }
 
+// Who begins to look in the middle of a stream hears its other end first.
+func TestSilenceWarmsUp(t *testing.T) {
+	var r rows
+	p := detect.Profile{}
+	tr := NewTracker(&p, NewHeard(), none)
+	second := func(i int) time.Duration { return time.Duration(i) * time.Second }
+	for i := range 70 {
+		want := 0
+		if i >= 60 {
+			want = silentFloor + 1
+		}
+		if n := flood(t, tr, &r, second(i), addr(100+i), 100); n != want {
+			t.Errorf("second %d: found after %d packets, want %d", i, n, want)
+		}
+	}
+	tr.Blind()
+	for i := range 70 {
+		want := 0
+		if i >= 60 {
+			want = silentFloor + 1
+		}
+		if n := flood(t, tr, &r, second(1000+i), addr(200+i), 100); n != want {
+			t.Errorf("second %d after a gap: found after %d packets, want %d", i, n, want)
+		}
+	}
+	if n := flood(t, tr, &r, second(10), addr(300), 100); n != 0 {
+		t.Errorf("the clock was set back: found after %d packets", n)
+	}
+}
+
+// What a follower of the first model was taught does not count as known.
+func TestFollowersKnowWhatTheFirstKnew(t *testing.T) {
+	var r rows
+	p := detect.Profile{Known: []netip.Addr{addr(1), addr(9)}, First: []netip.Addr{addr(1)}, Followed: true}
+	if err := p.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	if n := flood(t, tracker(p), &r, 0, addr(9), 100); n != silentFloor+1 {
+		t.Errorf("a flood of a host that was taught later is found after %d packets", n)
+	}
+	if n := flood(t, tracker(p), &r, 0, addr(1), 100); n != 0 {
+		t.Errorf("packets to a host that was known first are found after %d", n)
+	}
+	if n := connections(t, tracker(p), &r, 0, addr(9), 30); n != peerFloor+1 {
+		t.Errorf("connections to a host that was taught later are found after %d", n)
+	}
+}
+
 // A device that refuses what others send it does not flood them.
 func TestRefusalsDoNotCount(t *testing.T) {
 	var r rows
@@ -172,7 +220,7 @@ func TestCheckSilent(t *testing.T) {
 		t.Errorf("%d, %v", n, err)
 	}
 	text, f := Describe(&p, zone.ReasonSilent, rows)
-	if want := "sends 16 packets in 0s to 198.18.0.9, which it never contacted before and which does not answer"; !strings.HasPrefix(text, want) || f.Name != "packets_to_silent_host_1s" {
+	if want := "sends 16 packets in 0s to 198.18.0.9, which it did not contact while it was learned and which sends nothing back"; !strings.HasPrefix(text, want) || f.Name != "packets_to_silent_host_1s" {
 		t.Errorf("%q, %+v", text, f)
 	}
 	for want, change := range map[string]func([]zone.Snapshot){

@@ -50,7 +50,7 @@ func Describe(p *detect.Profile, reason string, rows []zone.Snapshot) (string, z
 	}
 	if reason == zone.ReasonSilent {
 		f.Name, f.High = "packets_to_silent_host_1s", float64(p.MaxSilent)
-		return fmt.Sprintf("sends %d packets in %s to %s, which it never contacted before and which does not answer, %s; at most %d in 1 s to such a host before",
+		return fmt.Sprintf("sends %d packets in %s to %s, which it did not contact while it was learned and which sends nothing back but refusals, %s; at most %d in 1 s to such a host before",
 			n, span, rows[n-1].Dst, services(rows), p.MaxSilent), f
 	}
 	f.Name, f.High = "packets_1s", float64(p.MaxRate)

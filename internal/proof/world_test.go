@@ -187,10 +187,10 @@ func live(ctx context.Context, m *monitor.Monitor) error {
 // victim is a host that nobody knows.
 func victim() netip.Addr { return netip.AddrFrom4([4]byte{203, 0, 113, 66}) }
 
-// call lets a device open twelve connections to the victim.
+// call lets a device open fourteen connections to the victim.
 func call(ctx context.Context, m *monitor.Monitor, d simulate.Device, from zone.Time) error {
-	for i := range 12 {
-		p := packet.Packet{Time: from.Add(time.Duration(i) * 900 * time.Millisecond), Length: 74, Kind: packet.KindIPv4, EtherType: 0x0800, HasMAC: true,
+	for i := range 14 {
+		p := packet.Packet{Time: from.Add(time.Duration(i) * 700 * time.Millisecond), Length: 74, Kind: packet.KindIPv4, EtherType: 0x0800, HasMAC: true,
 			SrcMAC: d.MAC, Src: d.IP, Dst: victim(), Proto: 6, SrcPort: uint16(40000 + i), DstPort: 80, HasPorts: true, TCPFlags: 2}
 		if err := m.Observe(ctx, &p); err != nil {
 			return err
@@ -199,10 +199,15 @@ func call(ctx context.Context, m *monitor.Monitor, d simulate.Device, from zone.
 	return m.Flush(ctx)
 }
 
-// pester lets a device send the victim 45 datagrams in a second.
+// pester lets a device send the victim 45 datagrams in a second, after it was seen
+// for a while.
 func pester(ctx context.Context, m *monitor.Monitor, d simulate.Device, from zone.Time) error {
-	for i := range 45 {
-		p := packet.Packet{Time: from.Add(time.Duration(i) * 22 * time.Millisecond), Length: 90, Kind: packet.KindIPv4, EtherType: 0x0800, HasMAC: true,
+	for i := range 48 {
+		at := from.Add(time.Duration(i) * 22 * time.Millisecond)
+		if i < 3 {
+			at = from.Add(time.Duration(i-3) * 50 * time.Second)
+		}
+		p := packet.Packet{Time: at, Length: 90, Kind: packet.KindIPv4, EtherType: 0x0800, HasMAC: true,
 			SrcMAC: d.MAC, Src: d.IP, Dst: victim(), Proto: 17, SrcPort: 40000, DstPort: 5000, HasPorts: true}
 		if err := m.Observe(ctx, &p); err != nil {
 			return err

@@ -87,6 +87,9 @@ func (p Poisoning) Run(ctx context.Context) (_ *Poisoned, err error) {
 	if err := gateway.CopyState(p.State, x.state); err != nil {
 		return nil, err
 	}
+	if len(p.Days) == 0 {
+		return nil, errors.New("there are no days to poison: give captures of the device's later life")
+	}
 	if x.out.Before, err = x.full(ctx, p.Days[0]); err != nil {
 		return nil, err
 	}

@@ -75,11 +75,11 @@ func (r *Roster) IsDevice(p *packet.Packet) bool {
 	case m.IsLocal():
 		return false
 	}
-	return !p.Src.IsValid() || p.Src.IsUnspecified() || r.inside(p.Src)
+	return !p.Src.IsValid() || p.Src.IsUnspecified() || r.Inside(p.Src)
 }
 
-// inside reports an address on the zone's side.
-func (r *Roster) inside(a netip.Addr) bool {
+// Inside reports an address on the zone's side.
+func (r *Roster) Inside(a netip.Addr) bool {
 	if a.IsLinkLocalUnicast() {
 		return true
 	}

@@ -110,12 +110,12 @@ func (s *Scan) hop(m zone.MAC) *hop {
 
 // outside reports an address that is reached through a router.
 func (s *Scan) outside(a netip.Addr) bool {
-	return a.IsGlobalUnicast() && !a.IsPrivate() && !s.r.inside(a)
+	return a.IsGlobalUnicast() && !a.IsPrivate() && !s.r.Inside(a)
 }
 
 // local reports an address that a device of the zone may have: an IPv6 one is
 // often global.
-func (s *Scan) local(a netip.Addr) bool { return a.Is6() || s.r.inside(a) }
+func (s *Scan) local(a netip.Addr) bool { return a.Is6() || s.r.Inside(a) }
 
 // Done takes over what the pass found.
 func (s *Scan) Done() {
