@@ -43,7 +43,8 @@ const floors = `
 	contract, ledger < ledger/fabric/chaincode;
 	NONE < ledger/fabric/nodes;
 	durable, ledger/fabric/chaincode, ledger/fabric/nodes < ledger/fabric/network;
-	durable, journal, ledger/fabric/chaincode, ledger/producer < ledger/fabric;
+	ledger/fabric/chaincode < ledger/fabric/evidence;
+	durable, journal, ledger/fabric/evidence, ledger/producer < ledger/fabric;
 
 	# What the entries of a ledger are worth.
 	contract < trust;
@@ -77,11 +78,11 @@ const beside = "test/"
 // more. What is not listed here is the standard library's or refused.
 func outside() map[string][]string {
 	return map[string][]string{
-		"github.com/fxamacker/cbor/v2":                  {"contract", "detect", "ledger", "ledger/fabric", "store"},
+		"github.com/fxamacker/cbor/v2":                  {"contract", "detect", "ledger", "ledger/fabric", "ledger/fabric/evidence", "store"},
 		"github.com/goccy/go-yaml":                      {"gateway", "ledger/fabric/network"},
 		"github.com/hyperledger/fabric-chaincode-go/v2": {"ledger/fabric/chaincode"},
 		"github.com/hyperledger/fabric-gateway":         {"ledger/fabric"},
-		"github.com/hyperledger/fabric-protos-go-apiv2": {"ledger/fabric", "ledger/fabric/chaincode"},
+		"github.com/hyperledger/fabric-protos-go-apiv2": {"ledger/fabric", "ledger/fabric/chaincode", "ledger/fabric/evidence"},
 		"github.com/klauspost/compress":                 {"capture", "store"},
 		"github.com/nwaples/rardecode/v2":               {"nbaiot"},
 		"github.com/parquet-go/parquet-go":              {"store"},
@@ -94,7 +95,7 @@ func outside() map[string][]string {
 		"golang.org/x/term":                             {"cmd/bellwether"},
 		"gonum.org/v1/plot":                             {"evaluate"},
 		"google.golang.org/grpc":                        {"ledger/fabric", "ledger/fabric/chaincode"},
-		"google.golang.org/protobuf":                    {"ledger/fabric"},
+		"google.golang.org/protobuf":                    {"ledger/fabric", "ledger/fabric/evidence"},
 	}
 }
 

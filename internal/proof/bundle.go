@@ -155,3 +155,24 @@ func Read(r io.Reader) (*Bundle, error) {
 	}
 	return Parse(raw)
 }
+
+// Headers gives the headers of the blocks that the bundle's transactions stand
+// in, by block. That they are on the zone's ledger is for Verify to say.
+func (b *Bundle) Headers() (map[uint64]*ledger.Header, error) {
+	entries := append([]Entry{b.Zone, b.Verdict, b.Model.Accepted}, b.Between...)
+	for _, s := range b.Segments {
+		entries = append(entries, s.Recorded)
+	}
+	all := map[uint64]*ledger.Header{}
+	for _, e := range entries {
+		h, err := ledger.ParseHeader(e.Header)
+		if err != nil {
+			return nil, err
+		}
+		if have := all[h.Number]; have != nil && have.Hash() != h.Hash() {
+			return nil, fmt.Errorf("the bundle has two headers of block %d", h.Number)
+		}
+		all[h.Number] = h
+	}
+	return all, nil
+}

@@ -188,7 +188,7 @@ func (b *bench) replayedOnFabric(o *outcome) error {
 		if err != nil {
 			return err
 		}
-		o.need(bytes.Equal(x, y), "%s, %d bytes: byte for byte %s", name, len(x), equal(bytes.Equal(x, y)))
+		o.need(bytes.Equal(x, y), "%s, %d bytes: %s", name, len(x), equal(bytes.Equal(x, y)))
 	}
 	trust := [2]string{}
 	for i, dir := range []string{state, b.state} {
