@@ -121,7 +121,7 @@ func (b *bench) killNodes(o *outcome, n *fabricNet, names []string, rounds int, 
 	if err != nil {
 		return nil, err
 	}
-	l, err := fabric.Open(context.Background(), dir, ledgertest.Master(), fabric.Options{Connection: c, Patience: 2 * time.Minute})
+	l, err := fabric.Open(context.Background(), dir, ledgertest.Master(), fabric.Options{Connection: c, Patience: 3 * time.Minute})
 	if err != nil {
 		return nil, err
 	}
@@ -166,6 +166,9 @@ func killWhile(n *fabricNet, l *fabric.Ledger, s *source, name string, atOnce bo
 	}
 	if !atOnce {
 		err = errors.Join(err, n.again())
+		// The peer comes back to an orderer by and by; until then it would be a
+		// second one that is away.
+		time.Sleep(20 * time.Second)
 	}
 	return gap, errors.Join(err, <-done)
 }
