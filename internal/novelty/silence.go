@@ -9,7 +9,8 @@ import (
 
 // silentWarmUp is how long a device is not judged after its packets begin to be
 // seen, or to be counted: who answers the streams that are under way is heard then.
-const silentWarmUp = time.Minute
+// Receivers of RTP report at least every 7.5 s (RFC 3550, section 6.2).
+const silentWarmUp = 15 * time.Second
 
 // silentHosts is how many hosts that were never heard of are counted at a time,
 // those that the device sent to last.

@@ -105,9 +105,10 @@ func TestSilenceWarmsUp(t *testing.T) {
 	p := detect.Profile{}
 	tr := NewTracker(&p, NewHeard(), none)
 	second := func(i int) time.Duration { return time.Duration(i) * time.Second }
-	for i := range 70 {
+	warm := int(silentWarmUp / time.Second)
+	for i := range warm + 10 {
 		want := 0
-		if i >= 60 {
+		if i >= warm {
 			want = silentFloor + 1
 		}
 		if n := flood(t, tr, &r, second(i), addr(100+i), 100); n != want {
@@ -115,9 +116,9 @@ func TestSilenceWarmsUp(t *testing.T) {
 		}
 	}
 	tr.Blind()
-	for i := range 70 {
+	for i := range warm + 10 {
 		want := 0
-		if i >= 60 {
+		if i >= warm {
 			want = silentFloor + 1
 		}
 		if n := flood(t, tr, &r, second(1000+i), addr(200+i), 100); n != want {
