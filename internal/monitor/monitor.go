@@ -199,6 +199,8 @@ func (m *Monitor) Observe(ctx context.Context, p *packet.Packet) error {
 	index := m.packets
 	if index == 0 || p.Time.Sub(m.newest) > blindSpan {
 		m.sources.gap++
+	}
+	if p.Time.Sub(m.newest) > longBlind {
 		m.answers = append(m.answers, answer{before: len(m.batch), blind: true})
 	}
 	m.packets++
@@ -236,6 +238,10 @@ type answer struct {
 	to     *device // nil: to a group
 	novelty.Answer
 }
+
+// longBlind is how long no packet at all has to be seen for answers to be missed. A
+// minute is no more than a quiet one in a small zone.
+const longBlind = novelty.ContactSpan
 
 // maxAnswers bounds the answers that wait for the batch.
 const maxAnswers = 4096

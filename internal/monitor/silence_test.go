@@ -38,7 +38,8 @@ func TestSilentHost(t *testing.T) {
 		"a flood":                        {func(*bench) {}, outside, 1},
 		"who called from the zone":       {func(b *bench) { call(b, inside) }, inside, 0},
 		"a call forged from the outside": {func(b *bench) { call(b, outside) }, outside, 1},
-		"after a gap":                    {func(b *bench) { b.now = b.now.Add(2 * time.Minute) }, outside, 0},
+		"after a quiet while":            {func(b *bench) { b.now = b.now.Add(9 * time.Minute) }, outside, 1},
+		"after a gap":                    {func(b *bench) { b.now = b.now.Add(11 * time.Minute) }, outside, 0},
 		"an answer": {func(b *bench) {
 			b.send(time.Second, &packet.Packet{Length: 90, Kind: packet.KindIPv4, HasMAC: true, SrcMAC: router, DstMAC: camera,
 				EtherType: 0x0800, Src: outside, Dst: cameraA, Proto: 17, SrcPort: 5000, DstPort: 40000, HasPorts: true})
