@@ -8,7 +8,7 @@ GO       ?= go
 # Where the gateway has to run: OS/architecture, for arm with its version.
 TARGETS = linux/amd64 linux/arm64 linux/arm/7 linux/arm/6 linux/386
 
-.PHONY: demo build test lint cross fuzz bench acceptance-main acceptance-evaluation acceptance-fabric clean
+.PHONY: demo build test test-fabric lint cross fuzz bench acceptance-main acceptance-evaluation acceptance-fabric clean
 
 # A simulated home, told as it happens, in under a minute.
 demo:
@@ -22,6 +22,10 @@ build:
 # they do not find them, and fail when CI=true.
 test:
 	$(GO) test -timeout 30m ./...
+
+# Those that make and kill real networks of Hyperledger Fabric, too.
+test-fabric:
+	BELLWETHER_TEST_FABRIC=1 $(GO) test -timeout 30m ./internal/ledger/fabric/... ./internal/gateway ./test/script
 
 lint:
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not formatted: $$unformatted"; exit 1; }
