@@ -19,10 +19,12 @@ import (
 // its drivers, and only gateway puts the parts together.
 const floors = `
 	# The vocabulary, pure maths, and files that survive a crash.
-	NONE < zone, nn, durable, journal, identity;
+	NONE < zone, nn, durable, journal, identity, cose, policy;
 
 	# What a packet is, what a transaction may say, what a ledger must promise.
-	zone < packet, contract, ledger;
+	zone < packet, ledger;
+	cose, policy, zone < contract;
+	contract < message;
 
 	# Where packets come from, and what is measured on them.
 	packet < capture, feature, roster, simulate;
@@ -78,7 +80,8 @@ const beside = "test/"
 // more. What is not listed here is the standard library's or refused.
 func outside() map[string][]string {
 	return map[string][]string{
-		"github.com/fxamacker/cbor/v2":                  {"contract", "detect", "ledger", "ledger/fabric", "ledger/fabric/evidence", "store"},
+		"github.com/cedar-policy/cedar-go":              {"policy"},
+		"github.com/fxamacker/cbor/v2":                  {"contract", "cose", "detect", "ledger", "ledger/fabric", "ledger/fabric/evidence", "message", "store"},
 		"github.com/goccy/go-yaml":                      {"gateway", "ledger/fabric/network"},
 		"github.com/hyperledger/fabric-chaincode-go/v2": {"ledger/fabric/chaincode"},
 		"github.com/hyperledger/fabric-gateway":         {"ledger/fabric"},

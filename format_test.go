@@ -116,7 +116,7 @@ func (v *vectors) ledger(key ed25519.PrivateKey) {
 	} {
 		raw, err := c.tx.Sign(key)
 		v.must(err)
-		signed, err := contract.Apply(state, raw)
+		signed, err := new(contract.Validator).Apply(state, 0, raw)
 		v.must(err)
 		v.bytes(c.name, raw)
 		v.bytes(c.name+".h_id", signed.ID[:])
@@ -142,7 +142,7 @@ func (v *vectors) ledger(key ed25519.PrivateKey) {
 	silence := contract.Tx{Zone: group, Time: vectorTime + 3e9, N: 2, Body: &contract.OperatorAction{Action: contract.ActionSilence, Until: vectorTime + 3603e9, Note: "holidays"}}
 	raw, err := silence.Sign(key)
 	v.must(err)
-	_, err = contract.Apply(state, raw)
+	_, err = new(contract.Validator).Apply(state, 0, raw)
 	v.must(err)
 	v.bytes("silence", raw)
 	digest, err = contract.Digest(state)

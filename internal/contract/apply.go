@@ -2,38 +2,53 @@ package contract
 
 import (
 	"crypto/ed25519"
+	"fmt"
 
+	"bellwether/internal/policy"
 	"bellwether/internal/zone"
 )
 
+// Validator applies transactions to a state. Between them it keeps the compiled
+// policy, and nothing that changes an answer; its zero value is ready. It is not
+// safe for concurrent use.
+type Validator struct {
+	policy *policy.Set
+	of     zone.HID // the transaction that set it; zeros: the default
+}
+
 // Apply validates a signed transaction against the state and, when everything
-// holds, writes what it leads to: exactly one key, that of its subject. The
-// error is a [*RejectError] when the contract refuses, with nothing written,
-// and else one of the state's own. A transaction that could be read is given
-// with it.
-func Apply(s State, raw []byte) (*Signed, error) {
+// holds, writes what it leads to: the keys of its subject and those that follow
+// from it. Height is the number of the block that it is to stand in. The error is
+// a [*RejectError] when the contract refuses, with nothing written, and else one
+// of the state's own. A transaction that could be read is given with it.
+func (v *Validator) Apply(s State, height uint64, raw []byte) (*Signed, error) {
 	tx, err := Parse(raw)
 	if err != nil {
 		return nil, err
 	}
+	return tx, v.ApplyParsed(s, height, tx)
+}
+
+// ApplyParsed is Apply for a transaction that was parsed already.
+func (v *Validator) ApplyParsed(s State, height uint64, tx *Signed) error {
 	if err := tx.Verify(); err != nil {
-		return tx, err
+		return err
 	}
-	return tx, tx.apply(s)
+	return v.apply(s, height, tx)
 }
 
 // Replay is Apply without the checks of form, ranges and signature, for a ledger
 // that builds its state anew from the bytes of transactions it accepted once.
 // Zone, authority, order and transitions are checked.
-func Replay(s State, raw []byte) (*Signed, error) {
+func (v *Validator) Replay(s State, height uint64, raw []byte) (*Signed, error) {
 	tx, err := parse(raw, decoding.Unmarshal)
 	if err != nil {
 		return nil, err
 	}
-	return tx, tx.apply(s)
+	return tx, v.apply(s, height, tx)
 }
 
-func (t *Signed) apply(s State) error {
+func (v *Validator) apply(s State, height uint64, t *Signed) error {
 	z, created, err := ReadZone(s)
 	if err != nil {
 		return err
@@ -44,13 +59,47 @@ func (t *Signed) apply(s State) error {
 	if t.Zone != z.ID {
 		return reject(CodeZone, "it is of zone %s, this is %s", t.Zone.Short(), z.ID.Short())
 	}
+	if t.Member != "" {
+		return v.applyToMember(s, height, t)
+	}
 	if !t.Key.Equal(ed25519.PublicKey(z.Master[:])) {
 		return reject(CodeAuthority, "key %x is not the zone's master", []byte(t.Key[:4]))
+	}
+	if t.Kind.ofRoll() {
+		return v.applyToRoll(s, t)
 	}
 	if t.Device == (zone.MAC{}) {
 		return t.applyToZone(s, z)
 	}
 	return t.applyToDevice(s)
+}
+
+// rules gives the policy in force, compiled once.
+func (v *Validator) rules(s Reader) (*policy.Set, error) {
+	p, set, err := ReadPolicy(s)
+	if err != nil {
+		return nil, err
+	}
+	if v.policy != nil && v.of == p.ID {
+		return v.policy, nil
+	}
+	text := policy.Default
+	if set {
+		text = p.Text
+	}
+	if v.policy, err = policy.Compile(text); err != nil {
+		return nil, fmt.Errorf("the policy in force: %w", err)
+	}
+	v.of = p.ID
+	return v.policy, nil
+}
+
+// setPolicy takes a policy that compiles.
+func (v *Validator) setPolicy(s State, t *Signed, b *PolicySet) error {
+	if _, err := policy.Compile(b.Text); err != nil {
+		return reject(CodePolicy, "%v", err)
+	}
+	return write(s, policyKey, PolicyState{Text: b.Text, N: t.N, ID: t.ID})
 }
 
 // create makes the zone of a ledger that has none.
@@ -131,6 +180,12 @@ func (t *Signed) step(d *DeviceState) error {
 		return d.record(b)
 	case *VerdictChanged:
 		return d.judge(b, t.Time)
+	case *NetworkPolicySet:
+		if b.Digest == d.Network {
+			return reject(CodeTransition, "that is the device's network policy already")
+		}
+		d.Network = b.Digest
+		return nil
 	case *OperatorAction:
 		if b.Action == ActionRelearn {
 			return d.relearn(t.Time)

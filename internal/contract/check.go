@@ -1,6 +1,7 @@
 package contract
 
 import (
+	"cmp"
 	"math"
 	"strings"
 	"unicode/utf8"
@@ -19,6 +20,9 @@ func (t *Tx) check() error {
 	if t.Body == nil || t.Kind != t.Body.kind() {
 		return reject(CodeRange, "the body is not of kind %s", t.Kind)
 	}
+	if t.Kind.byMember() != (t.Member != "") {
+		return reject(CodeRange, "%s is not for %q to sign", t.Kind, t.signer())
+	}
 	if t.Time < 0 {
 		return reject(CodeRange, "time %d is before 1970", int64(t.Time))
 	}
@@ -31,7 +35,12 @@ func (t *Tx) check() error {
 	return t.checkBody()
 }
 
+func (t *Tx) signer() string { return string(cmp.Or(t.Member, zone.Master)) }
+
 func (t *Tx) checkSubject() error {
+	if t.Member != "" || t.Kind.ofRoll() {
+		return t.checkMember()
+	}
 	ofZone := t.Device == zone.MAC{}
 	switch {
 	case t.Device.IsGroup():
@@ -40,6 +49,16 @@ func (t *Tx) checkSubject() error {
 		return reject(CodeRange, "%s needs a device", t.Kind)
 	case !ofZone && t.Kind == KindZoneCreated:
 		return reject(CodeRange, "%s is not about a device", t.Kind)
+	}
+	return nil
+}
+
+func (t *Tx) checkMember() error {
+	if t.Device != (zone.MAC{}) {
+		return reject(CodeRange, "%s is not about a device", t.Kind)
+	}
+	if t.Member != "" && !t.Member.Valid() {
+		return reject(CodeRange, "no follower can be called %q", string(t.Member))
 	}
 	return nil
 }
@@ -60,6 +79,19 @@ func (t *Tx) checkBody() error {
 		return b.check(t.Time)
 	case *OperatorAction:
 		return b.check(t)
+	case *Associated:
+		_, _, err := parseTicket(b.Ticket)
+		return err
+	case *Message:
+		return b.check()
+	case *MemberAction:
+		return b.check()
+	case *EpochBegun:
+		return text("note", b.Note, 0, maxNote)
+	case *PolicySet:
+		return firstError(size("policy", b.Text, MaxPolicy), text("note", b.Note, 0, maxNote))
+	case *NetworkPolicySet:
+		return text("note", b.Note, 0, maxNote)
 	}
 	return reject(CodeRange, "%T is no body", t.Body)
 }
@@ -124,6 +156,41 @@ func (b *OperatorAction) check(t *Tx) error {
 	return text("note", b.Note, 0, maxNote)
 }
 
+func (b *MemberAction) check() error {
+	if b.Action != ActionRevoke && b.Action != ActionRelease {
+		return reject(CodeRange, "no action %q: want revoke or release", b.Action)
+	}
+	if !b.Member.Valid() {
+		return reject(CodeRange, "no follower can be called %q", string(b.Member))
+	}
+	return text("note", b.Note, 0, maxNote)
+}
+
+func (b *Message) check() error {
+	switch data := b.Op.onData(); {
+	case b.Op < OpSend || b.Op > OpDelete:
+		return reject(CodeRange, "no operation %d", uint8(b.Op))
+	case data && !b.To.Valid():
+		return reject(CodeRange, "%s keeps no data", string(b.To))
+	case !b.To.Valid() && b.To != zone.Master && (b.To != zone.Everyone || b.Op != OpSend):
+		return reject(CodeRange, "%s to %q", b.Op, string(b.To))
+	case data != (b.Object != ""):
+		return reject(CodeRange, "%s with the object %q", b.Op, b.Object)
+	case (b.Op == OpReply) != (b.Ref != zone.HID{}):
+		return reject(CodeRange, "%s with a reference %s", b.Op, b.Ref.Short())
+	case b.Op.carries() != (b.Hash != zone.Hash{}) || !b.Op.carries() && (b.Size != 0 || b.Sealed):
+		return reject(CodeRange, "%s with a payload of %d bytes, hash %s", b.Op, b.Size, b.Hash.Short())
+	case b.Op.carries() && b.Size < PayloadSalt || b.Size > MaxPayload:
+		return reject(CodeRange, "a payload of %d bytes: want %d to %d", b.Size, PayloadSalt, MaxPayload)
+	case b.Sealed && b.To == zone.Everyone:
+		return reject(CodeRange, "a payload encrypted to everyone")
+	}
+	if len(b.Object) > maxObject || strings.Trim(b.Object, "abcdefghijklmnopqrstuvwxyz0123456789-.") != "" {
+		return reject(CodeRange, "object %q is not 1 to %d of a-z, 0-9, - and .", b.Object, maxObject)
+	}
+	return nil
+}
+
 // rows holds a run of rows against the only bounds there are for it.
 func rows(first, last zone.SeqID, n uint64) error {
 	if first == 0 || last < first || n == 0 || n-1 > uint64(last-first) {
@@ -143,6 +210,13 @@ func measure(what string, v float64) error {
 func present(what string, digest [32]byte) error {
 	if digest == [32]byte{} {
 		return reject(CodeRange, "no %s", what)
+	}
+	return nil
+}
+
+func size(what, s string, most int) error {
+	if len(s) > most || !utf8.ValidString(s) {
+		return reject(CodeRange, "a %s of %d bytes: want UTF-8, at most %d", what, len(s), most)
 	}
 	return nil
 }

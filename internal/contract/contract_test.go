@@ -86,7 +86,7 @@ func sign(tb testing.TB, t *Tx) []byte {
 func mustApply(tb testing.TB, s State, txs ...*Tx) {
 	tb.Helper()
 	for i, tx := range txs {
-		if _, err := Apply(s, sign(tb, tx)); err != nil {
+		if _, err := new(Validator).Apply(s, 0, sign(tb, tx)); err != nil {
 			tb.Fatalf("transaction %d, %s: %v", i, tx.Kind, err)
 		}
 	}
@@ -167,11 +167,11 @@ func TestReplayGivesTheSameState(t *testing.T) {
 	seen := map[zone.Hash]bool{}
 	for i, tx := range life() {
 		raw := sign(t, tx)
-		first, err := Apply(a, raw)
+		first, err := new(Validator).Apply(a, 0, raw)
 		if err != nil {
 			t.Fatal(err)
 		}
-		second, err := Replay(b, raw)
+		second, err := new(Validator).Replay(b, 0, raw)
 		if err != nil || first.ID != second.ID {
 			t.Fatal(err, first.ID, second.ID)
 		}
@@ -215,7 +215,7 @@ func TestKindNames(t *testing.T) {
 		}
 		seen[k.String()] = true
 	}
-	if len(seen) != 7 || newBody(0) != nil || Kind(99).String() != "kind(99)" {
+	if len(seen) != 13 || newBody(0) != nil || Kind(99).String() != "kind(99)" {
 		t.Errorf("%d kinds", len(seen))
 	}
 }
@@ -250,7 +250,7 @@ func (b brokenState) Keys(p string) ([]string, error) {
 func TestStateErrorsAreNotRejects(t *testing.T) {
 	broken := errors.New("broken disk")
 	for name, s := range map[string]State{"get": brokenState{Memory: Memory{}, get: broken}, "put": brokenState{Memory: Memory{}, put: broken}} {
-		_, err := Apply(s, sign(t, genesis()))
+		_, err := new(Validator).Apply(s, 0, sign(t, genesis()))
 		if r := (*RejectError)(nil); !errors.Is(err, broken) || errors.As(err, &r) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -261,7 +261,7 @@ func TestStateErrorsAreNotRejects(t *testing.T) {
 	if !errors.Is(errD, broken) || !errors.Is(errG, broken) {
 		t.Error(errD, errG)
 	}
-	if _, err := Apply(Memory{zoneKey: []byte("no CBOR")}, sign(t, genesis())); err == nil || !strings.Contains(err.Error(), zoneKey) {
+	if _, err := new(Validator).Apply(Memory{zoneKey: []byte("no CBOR")}, 0, sign(t, genesis())); err == nil || !strings.Contains(err.Error(), zoneKey) {
 		t.Errorf("on damaged state: %v", err)
 	}
 }
@@ -284,14 +284,15 @@ func BenchmarkApply(b *testing.B) {
 	for i, tx := range life()[:3] {
 		txs[i] = sign(b, tx)
 	}
-	for name, apply := range map[string]func(State, []byte) (*Signed, error){"apply": Apply, "replay": Replay} {
+	var v Validator
+	for name, apply := range map[string]func(State, uint64, []byte) (*Signed, error){"apply": v.Apply, "replay": v.Replay} {
 		b.Run(name, func(b *testing.B) {
 			s := Memory{}
 			for i := 0; b.Loop(); i++ {
 				if i%len(txs) == 0 {
 					clear(s)
 				}
-				if _, err := apply(s, txs[i%len(txs)]); err != nil {
+				if _, err := apply(s, 0, txs[i%len(txs)]); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -15,6 +15,15 @@ const (
 	CodeDuplicate  Code = "duplicate"  // the subject's newest transaction is this very one
 	CodeOrder      Code = "order"      // its number is not the subject's next
 	CodeTransition Code = "transition" // the subject's state does not allow it
+
+	// And of members.
+	CodeTicket      Code = "ticket"      // the ticket is not one for this member of this zone
+	CodeAssociation Code = "association" // it has not associated
+	CodeRevoked     Code = "revoked"     // an operator has ended its membership
+	CodeExpired     Code = "expired"     // its ticket was for another epoch, or for blocks that are past
+	CodeBehaviour   Code = "behaviour"   // its device is malicious
+	CodeRecipient   Code = "recipient"   // there is no such recipient
+	CodePolicy      Code = "policy"      // the zone's policy does not allow it, or cannot be read
 )
 
 // RejectError says that the contract refuses a transaction, and why. The state

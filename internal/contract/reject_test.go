@@ -29,7 +29,7 @@ func rawSign(tb testing.TB, t *Tx, k ed25519.PrivateKey) []byte {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return signWire(tb, wireTx{t.Zone, t.Kind, t.Time, t.Device, t.N, body}, k)
+	return signWire(tb, wireTx{t.Zone, t.Kind, t.Time, who(tb, t.Device), t.N, body}, k)
 }
 
 func signWire(tb testing.TB, w wireTx, k ed25519.PrivateKey) []byte {
@@ -55,7 +55,7 @@ func signPayload(tb testing.TB, payload []byte, k ed25519.PrivateKey) []byte {
 func checkReject(t *testing.T, s Memory, raw []byte, want Code) {
 	t.Helper()
 	before := maps.Clone(s)
-	_, err := Apply(s, raw)
+	_, err := new(Validator).Apply(s, 0, raw)
 	r := (*RejectError)(nil)
 	if !errors.As(err, &r) || r.Code != want {
 		t.Errorf("got %v, want code %s", err, want)

@@ -24,6 +24,7 @@ type Reader interface {
 // before it writes, and never reads a key it wrote.
 type State interface {
 	Reader
+	// Put with a nil value takes the key away.
 	Put(key string, value []byte) error
 }
 
@@ -66,6 +67,7 @@ type DeviceState struct {
 	Malicious     uint64     `cbor:"13,keyasint"` // Rows-Normal-Malicious were not judged
 	SilencedUntil zone.Time  `cbor:"14,keyasint"` // 0: not silenced
 	SilencedFrom  zone.Time  `cbor:"15,keyasint,omitempty"`
+	Network       zone.Hash  `cbor:"16,keyasint,omitzero"` // of its network policy; zeros: none
 }
 
 // ReadZone gives the zone, and whether it was created yet.
@@ -155,6 +157,10 @@ func (m Memory) Get(key string) ([]byte, error) { return m[key], nil }
 
 // Put keeps a copy of value.
 func (m Memory) Put(key string, value []byte) error {
+	if value == nil {
+		delete(m, key)
+		return nil
+	}
 	m[key] = bytes.Clone(value)
 	return nil
 }

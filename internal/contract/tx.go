@@ -31,10 +31,21 @@
 // SHA-256 of "bellwether/tx-id/1\x00" and the payload. Parsing takes exactly
 // the bytes that encoding gives, at most [MaxTx] of them.
 //
+// A member's transaction is signed by the member, as a COSE_Sign1 (package cose)
+// with the external data "bellwether/member-tx/1\x00", and stands on the ledger
+// as an array with the time at which the master received it:
+//
+//	[received int (ns since 1970), COSE_Sign1 bstr]
+//
+// Its payload is the same map, with the time by the member's own clock, which
+// nothing depends on, and with the member's name (text) under 4. It is numbered
+// within the member.
+//
 // # State
 //
-// The state is one key for the zone ("zone") and one for each device
-// ("device/aa:bb:cc:dd:ee:ff"), so it grows with the devices and not with time.
+// The state is one key for the zone ("zone"), one for each device
+// ("device/aa:bb:cc:dd:ee:ff"), and for the members those of roll.go, so it
+// grows with the devices and not with time.
 package contract
 
 import (
@@ -59,6 +70,12 @@ const (
 	KindSegmentRecorded
 	KindVerdictChanged
 	KindOperatorAction
+	KindAssociated
+	KindMessage
+	KindMemberAction
+	KindEpochBegun
+	KindPolicySet
+	KindNetworkPolicySet
 )
 
 // String gives the kind's name.
@@ -78,6 +95,18 @@ func (k Kind) String() string {
 		return "verdict-changed"
 	case KindOperatorAction:
 		return "operator-action"
+	case KindAssociated:
+		return "associated"
+	case KindMessage:
+		return "message"
+	case KindMemberAction:
+		return "member-action"
+	case KindEpochBegun:
+		return "epoch-begun"
+	case KindPolicySet:
+		return "policy-set"
+	case KindNetworkPolicySet:
+		return "network-policy-set"
 	}
 	return fmt.Sprintf("kind(%d)", uint8(k))
 }
@@ -86,10 +115,35 @@ func (k Kind) String() string {
 type Tx struct {
 	Zone   zone.Hash // the group ID
 	Kind   Kind      // that of Body; Sign fills in a zero
-	Time   zone.Time // when it happened, not when it was recorded; not before 1970
-	Device zone.MAC  // the subject; zero: the zone itself
+	Time   zone.Time // when it happened, not when it was recorded; not before 1970. A member's: when the master received it
+	Device zone.MAC  // the subject; zero: the zone, its roll of members, or Member
 	N      uint64    // 1, 2, … within the subject
 	Body   Body
+
+	Member zone.MemberID // who signed it; empty: the master
+	Sent   zone.Time     // a member's: by its own clock, right or wrong
+}
+
+// byMember reports the kinds that members sign; the master signs the others.
+func (k Kind) byMember() bool { return k == KindAssociated || k == KindMessage }
+
+// ofRoll reports the kinds that are about who belongs to the zone and what
+// members may do.
+func (k Kind) ofRoll() bool {
+	return k == KindMemberAction || k == KindEpochBegun || k == KindPolicySet
+}
+
+// Subject names what the transaction is numbered within.
+func (t *Tx) Subject() string {
+	switch {
+	case t.Member != "":
+		return memberKey(t.Member)
+	case t.Kind.ofRoll():
+		return rollKey
+	case t.Device == zone.MAC{}:
+		return zoneKey
+	}
+	return deviceKey(t.Device)
 }
 
 // Body is what a transaction says. The types below are all there are.
@@ -170,13 +224,26 @@ type OperatorAction struct {
 	Note   string    `cbor:"3,keyasint"` // at most 512 bytes, printable
 }
 
-func (*ZoneCreated) kind() Kind     { return KindZoneCreated }
-func (*DeviceSeen) kind() Kind      { return KindDeviceSeen }
-func (*DeviceRenamed) kind() Kind   { return KindDeviceRenamed }
-func (*ModelAccepted) kind() Kind   { return KindModelAccepted }
-func (*SegmentRecorded) kind() Kind { return KindSegmentRecorded }
-func (*VerdictChanged) kind() Kind  { return KindVerdictChanged }
-func (*OperatorAction) kind() Kind  { return KindOperatorAction }
+// NetworkPolicySet fixes which MUD file (RFC 8520) says where a device may
+// connect to.
+type NetworkPolicySet struct {
+	Digest zone.Hash `cbor:"1,keyasint"` // SHA-256 of the file; zeros: none any more
+	Note   string    `cbor:"2,keyasint"` // at most 512 bytes, printable
+}
+
+func (*ZoneCreated) kind() Kind      { return KindZoneCreated }
+func (*DeviceSeen) kind() Kind       { return KindDeviceSeen }
+func (*DeviceRenamed) kind() Kind    { return KindDeviceRenamed }
+func (*ModelAccepted) kind() Kind    { return KindModelAccepted }
+func (*SegmentRecorded) kind() Kind  { return KindSegmentRecorded }
+func (*VerdictChanged) kind() Kind   { return KindVerdictChanged }
+func (*OperatorAction) kind() Kind   { return KindOperatorAction }
+func (*Associated) kind() Kind       { return KindAssociated }
+func (*Message) kind() Kind          { return KindMessage }
+func (*MemberAction) kind() Kind     { return KindMemberAction }
+func (*EpochBegun) kind() Kind       { return KindEpochBegun }
+func (*PolicySet) kind() Kind        { return KindPolicySet }
+func (*NetworkPolicySet) kind() Kind { return KindNetworkPolicySet }
 
 // newBody gives an empty body of kind k, or nil if there is no such kind.
 func newBody(k Kind) Body {
@@ -195,6 +262,18 @@ func newBody(k Kind) Body {
 		return new(VerdictChanged)
 	case KindOperatorAction:
 		return new(OperatorAction)
+	case KindAssociated:
+		return new(Associated)
+	case KindMessage:
+		return new(Message)
+	case KindMemberAction:
+		return new(MemberAction)
+	case KindEpochBegun:
+		return new(EpochBegun)
+	case KindPolicySet:
+		return new(PolicySet)
+	case KindNetworkPolicySet:
+		return new(NetworkPolicySet)
 	}
 	return nil
 }

@@ -12,13 +12,14 @@ import (
 // worldAt is the contract's state after the first height blocks.
 func (s *State) worldAt(ctx context.Context, height uint64) (contract.State, error) {
 	world := contract.Memory{}
+	var v contract.Validator
 	for n := range height {
 		b, err := s.Ledger.Block(ctx, n)
 		if err != nil {
 			return nil, fmt.Errorf("ledger block %d: %w", n, err)
 		}
 		for i, raw := range b.Txs {
-			if _, err := contract.Replay(world, raw); err != nil {
+			if _, err := v.Replay(world, n, raw); err != nil {
 				return nil, fmt.Errorf("ledger block %d, transaction %d: %w", n, i, err)
 			}
 		}

@@ -83,14 +83,15 @@ func Verify(ctx context.Context, dir string, pub ed25519.PublicKey, progress fun
 
 // checker goes through the blocks in order.
 type checker struct {
-	given    ed25519.PublicKey
-	state    contract.Memory
-	whole    bool // the state is that after the block before
-	tree     ledger.Tree
-	linked   bool           // the tree holds every header before
-	previous *ledger.Header // nil: unknown, or there is none
-	at       Finding        // where the checker is
-	report   Report
+	given     ed25519.PublicKey
+	state     contract.Memory
+	validator contract.Validator
+	whole     bool // the state is that after the block before
+	tree      ledger.Tree
+	linked    bool           // the tree holds every header before
+	previous  *ledger.Header // nil: unknown, or there is none
+	at        Finding        // where the checker is
+	report    Report
 }
 
 // record takes what a scan yields.
@@ -208,7 +209,7 @@ func (c *checker) transactions(b *ledger.Block) {
 
 func (c *checker) transaction(tx *contract.Signed, raw []byte) {
 	if c.whole {
-		if _, err := contract.Apply(c.state, raw); err != nil {
+		if _, err := c.validator.Apply(c.state, uint64(c.at.Block), raw); err != nil {
 			c.found("%v", err)
 			c.whole = false
 		}
@@ -216,7 +217,7 @@ func (c *checker) transaction(tx *contract.Signed, raw []byte) {
 	}
 	if err := tx.Verify(); err != nil {
 		c.found("%v", err)
-	} else if c.report.Master != nil && !tx.Key.Equal(c.report.Master) {
+	} else if c.report.Master != nil && tx.Member == "" && !tx.Key.Equal(c.report.Master) {
 		c.found("it is signed by key %x, not by the zone's master", []byte(tx.Key[:4]))
 	}
 }

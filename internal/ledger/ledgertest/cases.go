@@ -173,8 +173,9 @@ func testChain(t *testing.T, b *bench) {
 func checkContent(t *testing.T, state contract.Memory, block *ledger.Block) {
 	t.Helper()
 	newest := zone.Time(0)
+	var v contract.Validator
 	for _, raw := range block.Txs {
-		tx, err := contract.Apply(state, raw)
+		tx, err := v.Apply(state, block.Header.Number, raw)
 		if err != nil {
 			t.Fatalf("block %d: %v", block.Header.Number, err)
 		}

@@ -20,14 +20,15 @@ import (
 type Fake struct {
 	master crypto.Signer
 
-	mu      sync.Mutex // guards what follows
-	blocks  [][]byte
-	chain   ledger.Chain
-	state   contract.Memory // after blocks and pending
-	pending [][]byte
-	time    zone.Time
-	fault   Fault
-	closed  bool
+	mu        sync.Mutex // guards what follows
+	blocks    [][]byte
+	chain     ledger.Chain
+	validator contract.Validator
+	state     contract.Memory // after blocks and pending
+	pending   [][]byte
+	time      zone.Time
+	fault     Fault
+	closed    bool
 }
 
 var _ ledger.Ledger = (*Fake)(nil)
@@ -69,7 +70,7 @@ func (f *Fake) rebuild() error {
 			return err
 		}
 		for _, tx := range b.Txs {
-			if _, err := contract.Apply(f.state, tx); err != nil {
+			if _, err := f.validator.Apply(f.state, b.Header.Number, tx); err != nil {
 				return err
 			}
 		}
@@ -91,7 +92,7 @@ func (f *Fake) Submit(ctx context.Context, raw []byte) error {
 	if err := f.ready(ctx); err != nil {
 		return err
 	}
-	tx, err := contract.Apply(f.state, raw)
+	tx, err := f.validator.Apply(f.state, uint64(len(f.blocks)), raw)
 	r := (*contract.RejectError)(nil)
 	if errors.As(err, &r) && (r.Code == contract.CodeDuplicate || r.Code == contract.CodeOrder) && f.has(tx.ID) {
 		return nil

@@ -56,11 +56,12 @@ func (o *Options) fill() error {
 // Producer is the end of a zone's chain with the block that is still open. Make
 // one with New.
 type Producer struct {
-	o      Options
-	state  contract.Memory
-	chain  ledger.Chain
-	newest *ledger.Block
-	open   open
+	o         Options
+	validator contract.Validator
+	state     contract.Memory
+	chain     ledger.Chain
+	newest    *ledger.Block
+	open      open
 }
 
 // open is the block that is still open.
@@ -102,18 +103,18 @@ func (p *Producer) Head() []byte {
 // signature: place, transactions, and the contract's order and transitions. After
 // an error the producer is not to be used any more.
 func (p *Producer) Follow(b *ledger.Block) error {
-	return p.follow(b, contract.Replay)
+	return p.follow(b, p.validator.Replay)
 }
 
 // Join takes a block that comes from elsewhere, with every check.
 func (p *Producer) Join(b *ledger.Block, pub ed25519.PublicKey) error {
-	if err := p.follow(b, contract.Apply); err != nil {
+	if err := p.follow(b, p.validator.Apply); err != nil {
 		return err
 	}
 	return p.Check(pub)
 }
 
-func (p *Producer) follow(b *ledger.Block, apply func(contract.State, []byte) (*contract.Signed, error)) error {
+func (p *Producer) follow(b *ledger.Block, apply func(contract.State, uint64, []byte) (*contract.Signed, error)) error {
 	if len(p.open.txs) > 0 {
 		return errors.New("a block is open")
 	}
@@ -121,7 +122,7 @@ func (p *Producer) follow(b *ledger.Block, apply func(contract.State, []byte) (*
 		return err
 	}
 	for i, raw := range b.Txs {
-		if _, err := apply(p.state, raw); err != nil {
+		if _, err := apply(p.state, b.Header.Number, raw); err != nil {
 			return fmt.Errorf("transaction %d: %w", i, err)
 		}
 	}

@@ -13,22 +13,26 @@ import (
 // Valid is a transaction that the contract allows next. It is valid until
 // another one is taken.
 type Valid struct {
-	raw   []byte
-	time  zone.Time
-	key   string
-	value []byte
+	raw    []byte
+	time   zone.Time
+	writes []write
 }
 
 // staged is the state with one transaction that may yet come to nothing.
 type staged struct {
 	contract.Memory
+	writes []write
+}
+
+// write is a key with its value, nil to take it away.
+type write struct {
 	key   string
 	value []byte
 }
 
-// Put keeps the one key that a transaction writes.
+// Put keeps what a transaction writes.
 func (s *staged) Put(key string, value []byte) error {
-	s.key, s.value = key, value
+	s.writes = append(s.writes, write{key, value})
 	return nil
 }
 
@@ -39,14 +43,21 @@ func (s *staged) Put(key string, value []byte) error {
 // refused, since its blocks could not be signed.
 func (p *Producer) Validate(raw []byte, master crypto.PublicKey, block func(n uint64) (*ledger.Block, error)) (*Valid, error) {
 	next := staged{Memory: p.state}
-	tx, err := contract.Apply(&next, raw)
+	tx, err := contract.Parse(raw)
 	if err != nil {
+		return nil, err
+	}
+	height := p.chain.Height()
+	if p.closesFor(tx.Time, len(raw)) {
+		height++
+	}
+	if err := p.validator.ApplyParsed(&next, height, tx); err != nil {
 		return nil, p.known(tx, err, block)
 	}
 	if tx.Kind == contract.KindZoneCreated && !tx.Key.Equal(master) {
 		return nil, &contract.RejectError{Code: contract.CodeAuthority, Reason: "the zone's master is not the key of this ledger"}
 	}
-	return &Valid{raw: raw, time: tx.Time, key: next.key, value: next.value}, nil
+	return &Valid{raw: raw, time: tx.Time, writes: next.writes}, nil
 }
 
 // known turns the refusal of a transaction that is there already into nil.
@@ -91,7 +102,7 @@ func orNil(same bool, refusal error) error {
 func searchIn(txs [][]byte, tx *contract.Signed) (found, same bool) {
 	for i := len(txs) - 1; i >= 0; i-- {
 		have, err := contract.Parse(txs[i])
-		if err == nil && have.Device == tx.Device && have.N <= tx.N {
+		if err == nil && have.Subject() == tx.Subject() && have.N <= tx.N {
 			return true, have.ID == tx.ID
 		}
 	}
@@ -99,8 +110,10 @@ func searchIn(txs [][]byte, tx *contract.Signed) (found, same bool) {
 }
 
 // ClosesFor reports whether the open block closes before that transaction.
-func (p *Producer) ClosesFor(v *Valid) bool {
-	return p.Ripe(v.time) || len(p.open.txs) > 0 && p.open.bytes+len(v.raw) > p.o.Bytes
+func (p *Producer) ClosesFor(v *Valid) bool { return p.closesFor(v.time, len(v.raw)) }
+
+func (p *Producer) closesFor(at zone.Time, size int) bool {
+	return p.Ripe(at) || len(p.open.txs) > 0 && p.open.bytes+size > p.o.Bytes
 }
 
 // Ripe reports whether the open block is too old for a transaction at that time.
@@ -113,8 +126,10 @@ func (p *Producer) Full() bool { return len(p.open.txs) >= p.o.Txs }
 
 // Take puts a valid transaction into the open block and the state.
 func (p *Producer) Take(v *Valid) error {
-	if err := p.state.Put(v.key, v.value); err != nil {
-		return err
+	for _, w := range v.writes {
+		if err := p.state.Put(w.key, w.value); err != nil {
+			return err
+		}
 	}
 	if len(p.open.txs) == 0 {
 		p.open.first, p.open.newest = v.time, v.time

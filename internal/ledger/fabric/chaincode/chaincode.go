@@ -18,7 +18,7 @@
 //
 // # State
 //
-// The contract's own keys ("zone", "device/…"), and for each block "block/" and
+// The contract's own keys ("zone", "device/…", "member/…"), and for each block "block/" and
 // its number in 20 digits, with its header's hash. A key of a block is written
 // once and no key counts anything, so that blocks never wait for each other
 // more than by their own chain: block n reads the key of n-1. Of two blocks with
@@ -44,7 +44,7 @@ import (
 
 // Version names the rules that this chaincode endorses by. Two programs that say
 // the same give the same answers.
-const Version = "bellwether/chaincode/1"
+const Version = "bellwether/chaincode/2"
 
 // The functions.
 const (
@@ -87,6 +87,7 @@ func invoke(s store, args [][]byte) ([]byte, error) {
 type store interface {
 	GetState(key string) ([]byte, error)
 	PutState(key string, value []byte) error
+	DelState(key string) error
 }
 
 // blockKey is where the hash of a block's header is kept.
@@ -142,8 +143,9 @@ func place(w *world, b *ledger.Block) error {
 // apply has the contract take every transaction of the block.
 func apply(w *world, b *ledger.Block) error {
 	newest := zone.Time(0)
+	var v contract.Validator
 	for i, raw := range b.Txs {
-		tx, err := contract.Apply(w, raw)
+		tx, err := v.Apply(w, b.Header.Number, raw)
 		if err != nil {
 			return fmt.Errorf("transaction %d: %w", i, err)
 		}

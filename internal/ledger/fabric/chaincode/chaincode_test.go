@@ -36,6 +36,8 @@ func (p *fakePeer) GetArgs() [][]byte { return p.args }
 
 func (p *fakePeer) GetState(key string) ([]byte, error) { return p.committed[key], p.failed }
 
+func (p *fakePeer) DelState(key string) error { return p.PutState(key, nil) }
+
 func (p *fakePeer) PutState(key string, value []byte) error {
 	p.writes = append(p.writes, key)
 	p.written[key] = value
@@ -101,7 +103,7 @@ func TestAppend(t *testing.T) {
 			t.Errorf("block %d writes %q", n, p.writes)
 		}
 		for _, tx := range b.Txs {
-			if _, err := contract.Apply(state, tx); err != nil {
+			if _, err := new(contract.Validator).Apply(state, uint64(n), tx); err != nil {
 				t.Fatal(err)
 			}
 		}

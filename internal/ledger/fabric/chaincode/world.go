@@ -29,7 +29,7 @@ func (w *world) Get(key string) ([]byte, error) {
 	return value, nil
 }
 
-// Put keeps value until flush.
+// Put keeps value until flush, nil to take the key away.
 func (w *world) Put(key string, value []byte) error {
 	w.written[key] = slices.Clone(value)
 	return nil
@@ -44,7 +44,13 @@ func (w *world) Keys(string) ([]string, error) {
 // flush writes everything in the order of keys, which every peer must share.
 func (w *world) flush() error {
 	for _, key := range slices.Sorted(maps.Keys(w.written)) {
-		if err := w.store.PutState(key, w.written[key]); err != nil {
+		var err error
+		if value := w.written[key]; value == nil {
+			err = w.store.DelState(key)
+		} else {
+			err = w.store.PutState(key, value)
+		}
+		if err != nil {
 			return err
 		}
 	}
