@@ -82,7 +82,7 @@ func mustDecoding() cbor.DecMode {
 		IndefLength:       cbor.IndefLengthForbidden,
 		TagsMd:            cbor.TagsForbidden,
 		MaxNestedLevels:   4,
-		MaxMapPairs:       16,
+		MaxMapPairs:       32,
 		MaxArrayElements:  16,
 	}.DecMode()
 	if err != nil {
