@@ -19,10 +19,11 @@ import (
 // its drivers, and only gateway puts the parts together.
 const floors = `
 	# The vocabulary, pure maths, and files that survive a crash.
-	NONE < zone, nn, durable, journal, identity;
+	NONE < zone, nn, durable, journal, identity, policy;
 
 	# What a packet is, what a transaction may say, what a ledger must promise.
-	zone < packet, contract, ledger;
+	zone < packet, ledger;
+	policy, zone < contract;
 
 	# Where packets come from, and what is measured on them.
 	packet < capture, feature, roster, simulate;
@@ -78,6 +79,7 @@ const beside = "test/"
 // more. What is not listed here is the standard library's or refused.
 func outside() map[string][]string {
 	return map[string][]string{
+		"github.com/cedar-policy/cedar-go":              {"policy"},
 		"github.com/fxamacker/cbor/v2":                  {"contract", "detect", "ledger", "ledger/fabric", "ledger/fabric/evidence", "store"},
 		"github.com/goccy/go-yaml":                      {"gateway", "ledger/fabric/network"},
 		"github.com/hyperledger/fabric-chaincode-go/v2": {"ledger/fabric/chaincode"},
