@@ -82,7 +82,7 @@ func outside() map[string][]string {
 	return map[string][]string{
 		"github.com/cedar-policy/cedar-go":              {"policy"},
 		"github.com/fxamacker/cbor/v2":                  {"contract", "cose", "detect", "ledger", "ledger/fabric", "ledger/fabric/evidence", "message", "store"},
-		"github.com/goccy/go-yaml":                      {"gateway", "ledger/fabric/network"},
+		"github.com/goccy/go-yaml":                      {"cmd/bellwether", "gateway", "ledger/fabric/network"},
 		"github.com/hyperledger/fabric-chaincode-go/v2": {"ledger/fabric/chaincode"},
 		"github.com/hyperledger/fabric-gateway":         {"ledger/fabric"},
 		"github.com/hyperledger/fabric-protos-go-apiv2": {"ledger/fabric", "ledger/fabric/chaincode", "ledger/fabric/evidence"},

@@ -77,8 +77,7 @@ func (s *Set) Decide(r Request) Decision {
 		Principal: principal.UID,
 		Action:    cedar.NewEntityUID(typeAction, cedar.String(r.Action)),
 		Resource:  resource.UID,
-		Context: s.uses.record(typeContext, cedar.RecordMap{"size": long(r.Context.Size), "height": long(r.Context.Height),
-			"encrypted": cedar.Boolean(r.Context.Encrypted), "trust": long(r.Context.Trust)}),
+		Context:   s.uses.record(typeContext, r.Context.attribute),
 	})
 	d := Decision{Allowed: bool(allowed), Reasons: []string{}}
 	for _, reason := range why.Reasons {
@@ -133,13 +132,25 @@ func (Object) kind() string { return typeObject }
 func (m Member) uid() cedar.EntityUID { return cedar.NewEntityUID(typeMember, cedar.String(m.ID)) }
 
 func (m Member) entity(u uses) cedar.Entity {
-	return cedar.Entity{
-		UID:     m.uid(),
-		Parents: cedar.NewEntityUIDSet(cedar.NewEntityUID(typeRole, cedar.String(m.Role))),
-		Attributes: u.record(typeMember, cedar.RecordMap{"id": cedar.String(m.ID), "role": cedar.String(m.Role),
-			"manufacturer": cedar.String(m.Manufacturer), "firmware": cedar.String(m.Firmware), "epoch": long(m.Epoch),
-			"associated": long(m.Associated), "flagged": cedar.Boolean(m.Flagged)}),
+	return cedar.Entity{UID: m.uid(), Parents: cedar.NewEntityUIDSet(cedar.NewEntityUID(typeRole, cedar.String(m.Role))), Attributes: u.record(typeMember, m.attribute)}
+}
+
+func (m Member) attribute(name string) cedar.Value {
+	switch name {
+	case "id":
+		return cedar.String(m.ID)
+	case "role":
+		return cedar.String(m.Role)
+	case "manufacturer":
+		return cedar.String(m.Manufacturer)
+	case "firmware":
+		return cedar.String(m.Firmware)
+	case "epoch":
+		return long(m.Epoch)
+	case "associated":
+		return long(m.Associated)
 	}
+	return cedar.Boolean(m.Flagged)
 }
 
 func (g Group) entity(uses) cedar.Entity {
@@ -147,11 +158,26 @@ func (g Group) entity(uses) cedar.Entity {
 }
 
 func (o Object) entity(u uses) cedar.Entity {
-	return cedar.Entity{
-		UID:        cedar.NewEntityUID(typeObject, cedar.String(o.Owner.ID+"/"+o.Name)),
-		Parents:    cedar.NewEntityUIDSet(o.Owner.uid()),
-		Attributes: u.record(typeObject, cedar.RecordMap{"owner": o.Owner.uid(), "name": cedar.String(o.Name)}),
+	return cedar.Entity{UID: cedar.NewEntityUID(typeObject, cedar.String(o.Owner.ID+"/"+o.Name)), Parents: cedar.NewEntityUIDSet(o.Owner.uid()), Attributes: u.record(typeObject, o.attribute)}
+}
+
+func (o Object) attribute(name string) cedar.Value {
+	if name == "owner" {
+		return o.Owner.uid()
 	}
+	return cedar.String(o.Name)
+}
+
+func (c Context) attribute(name string) cedar.Value {
+	switch name {
+	case "size":
+		return long(c.Size)
+	case "height":
+		return long(c.Height)
+	case "encrypted":
+		return cedar.Boolean(c.Encrypted)
+	}
+	return long(c.Trust)
 }
 
 func long(n uint64) cedar.Long { return cedar.Long(min(n, math.MaxInt64)) }

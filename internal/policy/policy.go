@@ -19,7 +19,6 @@ package policy
 import (
 	"fmt"
 	"iter"
-	"maps"
 	"strings"
 
 	"github.com/cedar-policy/cedar-go"
@@ -54,9 +53,15 @@ func (u uses) add(of, attribute string) {
 }
 
 // record makes the engine's record of what is looked at.
-func (u uses) record(of string, attributes cedar.RecordMap) cedar.Record {
-	maps.DeleteFunc(attributes, func(name cedar.String, _ cedar.Value) bool { return !u[of][string(name)] })
-	return cedar.NewRecord(attributes)
+func (u uses) record(of string, attribute func(name string) cedar.Value) cedar.Record {
+	if len(u[of]) == 0 {
+		return cedar.Record{}
+	}
+	m := make(cedar.RecordMap, len(u[of]))
+	for name := range u[of] {
+		m[cedar.String(name)] = attribute(name)
+	}
+	return cedar.NewRecord(m)
 }
 
 // Policy describes one policy of a set.
@@ -94,6 +99,11 @@ func (s *Set) Policies() []Policy {
 		out[i] = p.Policy
 	}
 	return out
+}
+
+// About describes the policies whose scope names an action, or all actions.
+func (s *Set) About(action string) []Policy {
+	return (&Set{policies: s.byAction[action]}).Policies()
 }
 
 // Compile reads a policy text. What does not parse, or says what no member,
