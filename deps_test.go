@@ -43,6 +43,7 @@ const floors = `
 	contract, ledger < ledger/fabric/chaincode;
 	NONE < ledger/fabric/nodes;
 	durable, ledger/fabric/chaincode, ledger/fabric/nodes < ledger/fabric/network;
+	ledger/fabric/network < ledger/fabric/networktest;
 	ledger/fabric/chaincode < ledger/fabric/evidence;
 	durable, journal, ledger/fabric/evidence, ledger/producer < ledger/fabric;
 

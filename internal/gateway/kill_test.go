@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"bellwether/internal/alert"
+	"bellwether/internal/ledger/fabric/networktest"
 	"bellwether/internal/zone"
 )
 
@@ -38,13 +39,7 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	if len(os.Args) > 1 && os.Args[1] == "chaincode" {
-		if err := serveChaincode(os.Args[2:]); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		os.Exit(0)
-	}
+	networktest.Main()
 	status := m.Run()
 	if c, err := recorded(); err == nil {
 		os.RemoveAll(filepath.Dir(c.learn))

@@ -243,7 +243,7 @@ func writeEach(ctx context.Context, l *Ledger, txs [][]byte) error {
 
 // writerEnv, when set, makes TestWriter write to the ledger in the directory
 // named there, with the connection behind it, until it is killed.
-const writerEnv = "BELLWETHER_TEST_FABRIC"
+const writerEnv = "BELLWETHER_TEST_WRITER"
 
 // TestWriter is the process that TestDriverKilled kills.
 func TestWriter(t *testing.T) {
