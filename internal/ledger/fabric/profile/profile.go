@@ -73,7 +73,7 @@ type Endpoint struct {
 }
 
 // maxBytes of a profile.
-const maxBytes = 4 << 20
+const maxBytes = 1 << 20
 
 // Read reads a profile's file. Relative paths in it start from its directory.
 func Read(path string) (*Profile, error) {
