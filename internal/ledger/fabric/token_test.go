@@ -209,12 +209,14 @@ func TestTokenConnection(t *testing.T) {
 // BenchmarkKey measures what a key in a token costs beside one in a file.
 func BenchmarkKey(b *testing.B) {
 	n := up(b, network.Options{})
-	token, _ := inToken(b, n, "Ed25519")
-	p256, _ := inToken(b, n, "P-256")
+	edwards, token := inToken(b, n, "Ed25519")
+	p256, key := edwards, newKey(b, "P-256")
+	token.Import(b, "p256", "02", key)
+	p256.Key, p256.Cert = token.URI("p256"), certify(b, n, key)
 	for _, k := range []struct {
 		name string
 		c    Connection
-	}{{"file", connection(n, 0)}, {"token-Ed25519", token}, {"token-P256", p256}} {
+	}{{"file", connection(n, 0)}, {"token-Ed25519", edwards}, {"token-P256", p256}} {
 		for _, submitters := range []int{1, 64} {
 			b.Run(fmt.Sprintf("key=%s/submitters=%d", k.name, submitters), func(b *testing.B) {
 				k.c.Chaincode = defined(b, n, fmt.Sprintf("%s-%d-%d", strings.ToLower(k.name), submitters, b.N)).Chaincode
