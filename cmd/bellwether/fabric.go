@@ -20,7 +20,7 @@ import (
 
 func fabricCommand() *cobra.Command {
 	return group("fabric", "A ledger on Hyperledger Fabric: a network of one machine, and what an existing one needs",
-		fabricUpCommand(), fabricDownCommand(), fabricStatusCommand(), fabricPackageCommand(), fabricCheckCommand(), fabricProveCommand(), fabricVerifyCommand())
+		fabricUpCommand(), fabricDownCommand(), fabricStatusCommand(), fabricPackageCommand(), fabricRequestCommand(), fabricIssueCommand(), fabricCheckCommand(), fabricProveCommand(), fabricVerifyCommand())
 }
 
 func fabricUpCommand() *cobra.Command {

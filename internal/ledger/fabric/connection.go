@@ -184,20 +184,9 @@ func (e *signError) Error() string { return "fabric.key: " + e.err.Error() }
 func (e *signError) Unwrap() error { return e.err }
 
 func (s *signer) readKey(c Connection) error {
-	info, err := os.Stat(c.Key)
+	key, err := c.keyFile()
 	if err != nil {
-		return fmt.Errorf("fabric.key: %w", err)
-	}
-	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		return fmt.Errorf("fabric.key: others may use %s (mode %04o); allow only its owner: chmod 600 %s", c.Key, mode, c.Key)
-	}
-	text, err := os.ReadFile(c.Key)
-	if err != nil {
-		return fmt.Errorf("fabric.key: %w", err)
-	}
-	key, err := identity.PrivateKeyFromPEM(text)
-	if err != nil {
-		return fmt.Errorf("fabric.key: %s: %w", c.Key, err)
+		return err
 	}
 	own := false
 	switch key := key.(type) {

@@ -176,6 +176,38 @@ func TestTokenAway(t *testing.T) {
 	want(t, l, txs...)
 }
 
+// TestRequest: an identity whose key never left its token asks for its certificate
+// itself, and one with a key in a file likewise.
+func TestRequest(t *testing.T) {
+	n := up(t, network.Options{})
+	for _, kind := range []string{"Ed25519", "P-256", "file"} {
+		c := connection(n, 0)
+		if kind != "file" {
+			c, _ = inToken(t, n, kind)
+		}
+		c.Cert = filepath.Join(t.TempDir(), "cert.pem")
+		request, err := c.Request("porch")
+		if err != nil {
+			t.Fatal(err)
+		}
+		cert, err := n.CertifyRequest(0, request, time.Now().Add(time.Hour))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(c.Cert, cert, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		r, err := Check(t.Context(), Options{Connection: c, Patience: calmPatience})
+		if err != nil || r.Subject != "CN=porch,OU=client" || r.Token != (kind != "file") {
+			t.Errorf("%s: %+v, %v", kind, r, err)
+		}
+		request[len(request)/2] ^= 1
+		if _, err := n.CertifyRequest(0, request, time.Now().Add(time.Hour)); err == nil {
+			t.Error("a changed request was signed")
+		}
+	}
+}
+
 // TestOtherCertificate: the token's key has to be the certificate's.
 func TestOtherCertificate(t *testing.T) {
 	n := up(t, network.Options{})

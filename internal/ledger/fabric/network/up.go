@@ -3,6 +3,8 @@ package network
 import (
 	"context"
 	"crypto"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"os"
@@ -453,6 +455,26 @@ func (n *Network) Certify(i int, name string, key crypto.PublicKey, until time.T
 		return nil, fmt.Errorf("issue a certificate: %w", err)
 	}
 	return ca.issue(name, roleClient, key, until)
+}
+
+// CertifyRequest gives a certificate, in PEM, for what a request (PKCS #10, PEM) of
+// a client of organisation number i asks for: its name and its key.
+func (n *Network) CertifyRequest(i int, request []byte, until time.Time) ([]byte, error) {
+	if i < 0 || i >= len(n.spec.Orgs) {
+		return nil, fmt.Errorf("there is no organisation %d: the network has %d", i+1, len(n.spec.Orgs))
+	}
+	block, _ := pem.Decode(request)
+	if block == nil {
+		return nil, errors.New("the request is not in PEM")
+	}
+	r, err := x509.ParseCertificateRequest(block.Bytes)
+	if err == nil {
+		err = r.CheckSignature()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the request: %w", err)
+	}
+	return n.Certify(i, r.Subject.CommonName, r.PublicKey, until)
 }
 
 func (n *Network) authority(i int) (*authority, error) {

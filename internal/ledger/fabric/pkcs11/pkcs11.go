@@ -48,11 +48,11 @@ import (
 // program died, or does not find the token now.
 var ErrAway = errors.New("the token is away")
 
-// Options say which key is used. All but Program and Log are needed.
+// Options say which key is used.
 type Options struct {
-	URI     URI
+	URI     URI              // needed
 	Program string           // the signing program; empty: bellwether-pkcs11 beside this program or in PATH
-	Public  crypto.PublicKey // what it must be the private key of: *ecdsa.PublicKey or ed25519.PublicKey
+	Public  crypto.PublicKey // what it must be the private key of: *ecdsa.PublicKey or ed25519.PublicKey; nil: what the token says
 	Log     *slog.Logger     // nil: nothing is logged
 
 	wait time.Duration // for one answer of the program; 0: answerWait
@@ -90,6 +90,9 @@ func Open(o Options) (*Key, error) {
 	k.program = p
 	return k, nil
 }
+
+// Public gives the public key.
+func (k *Key) Public() crypto.PublicKey { return k.o.Public }
 
 var errClosed = errors.New("the key is closed")
 
@@ -206,10 +209,15 @@ func (k *Key) try(p *program) error {
 	if err != nil {
 		return err
 	}
-	if want := mechanism(k.o.Public); hello.Mechanism != want {
+	public, err := publicKey(hello.Params, hello.Point)
+	switch want := mechanism(k.o.Public); {
+	case k.o.Public == nil && err != nil:
+		return fmt.Errorf("the token does not show the public key: %w", err)
+	case k.o.Public == nil:
+		k.o.Public = public
+	case hello.Mechanism != want:
 		return fmt.Errorf("%w: that one is for %s, the one in the token for %q", errOther, want, hello.Mechanism)
-	}
-	if public, err := publicKey(hello.Params, hello.Point); err == nil && !same(public, k.o.Public) {
+	case err == nil && !same(public, k.o.Public):
 		return errOther
 	}
 	text := append([]byte("bellwether: is this the key of the certificate? "), make([]byte, 32)...)
