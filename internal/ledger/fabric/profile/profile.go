@@ -49,7 +49,7 @@ type Organization struct {
 type Peer struct {
 	URL         string      `json:"url"` // grpcs://HOST:PORT
 	TLSCA       TLSCA       `json:"tlsCACerts"`
-	GRPCOptions GRPCOptions `json:"grpcOptions"`
+	GRPCOptions GRPCOptions `json:"grpcOptions,omitempty"`
 }
 
 // TLSCA is the authority of a TLS certificate: one of the two.
