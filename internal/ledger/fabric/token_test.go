@@ -313,7 +313,7 @@ peers:
 	}{
 		"nothing":          {func(*Connection) {}, Connection{Peer: "p1:7051", ServerName: "one", TLSCA: ca1, MSP: "AMSP"}, ""},
 		"organisation":     {func(c *Connection) { c.Organization = "B" }, Connection{Peer: "p1:7051", ServerName: "one", TLSCA: ca1, MSP: "BMSP"}, ""},
-		"second peer":      {func(c *Connection) { c.Peer = "p2:7051" }, Connection{Peer: "p2:7051", TLSCA: "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n", MSP: "AMSP"}, ""},
+		"second peer":      {func(c *Connection) { c.Peer = "p2:7051" }, Connection{Peer: "p2:7051", TLSCA: "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----", MSP: "AMSP"}, ""},
 		"all but the peer": {func(c *Connection) { c.ServerName, c.TLSCA, c.MSP = "n", "ca", "M" }, Connection{Peer: "p1:7051", ServerName: "n", TLSCA: "ca", MSP: "M"}, ""},
 		"foreign peer":     {func(c *Connection) { c.Peer, c.TLSCA = "x:1", "ca" }, Connection{Peer: "x:1", TLSCA: "ca", MSP: "AMSP"}, ""},
 		"bare peer":        {func(c *Connection) { c.Peer = "x:1" }, Connection{}, `fabric.peer is "x:1", which is no peer of the organization`},

@@ -185,7 +185,7 @@ func (p *Profile) endpoint(name string) (Endpoint, error) {
 	if err != nil {
 		return Endpoint{}, fmt.Errorf("peers.%s.url %w", name, err)
 	}
-	e := Endpoint{Name: name, Peer: address, ServerName: peer.GRPCOptions.ServerName, TLSCA: peer.TLSCA.PEM}
+	e := Endpoint{Name: name, Peer: address, ServerName: peer.GRPCOptions.ServerName, TLSCA: strings.TrimSpace(peer.TLSCA.PEM)}
 	if e.ServerName == "" {
 		e.ServerName = peer.GRPCOptions.HostName
 	}
@@ -198,7 +198,7 @@ func (p *Profile) endpoint(name string) (Endpoint, error) {
 		e.TLSCA = ca.Path
 	case ca.PEM == "":
 		return Endpoint{}, fmt.Errorf("peers.%s.tlsCACerts has neither path nor pem", name)
-	case !strings.HasPrefix(strings.TrimSpace(ca.PEM), pemStart):
+	case !strings.HasPrefix(e.TLSCA, pemStart):
 		return Endpoint{}, fmt.Errorf("peers.%s.tlsCACerts.pem does not begin with %q", name, pemStart)
 	}
 	return e, nil

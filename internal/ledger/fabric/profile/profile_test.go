@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-const pem = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+const pem = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----"
 
 // inTheTestNetworksWay is a profile with the fields of those that Fabric's test
 // network writes for its organisations.
@@ -177,8 +177,15 @@ func TestYAML(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if again, err := Parse(written); err != nil || !reflect.DeepEqual(p, again) {
-			t.Errorf("%+v, %v, it was %+v\n%s", again, err, p, written)
+		again, err := Parse(written)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, written)
+		}
+		for name := range p.Organizations {
+			msp, peers, err := p.Of(name)
+			if m, e, errAgain := again.Of(name); err != nil || errAgain != nil || m != msp || !reflect.DeepEqual(e, peers) {
+				t.Errorf("%q, %+v, %v, it was %q, %+v, %v\n%s", m, e, errAgain, msp, peers, err, written)
+			}
 		}
 	}
 }
