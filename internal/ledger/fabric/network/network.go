@@ -186,7 +186,10 @@ func lock(dir string) (unlock func(), err error) {
 		f.Close()
 		return nil, fmt.Errorf("another program is starting or stopping the network in %s (%w)", dir, err)
 	}
-	return func() { f.Close() }, nil
+	return func() {
+		syscall.Flock(int(f.Fd()), syscall.LOCK_UN) // a process that is being started may have the file open for a moment
+		f.Close()
+	}, nil
 }
 
 // Down stops every node: politely, and after 5 s for good. What is on the ledger
