@@ -41,11 +41,11 @@ const floors = `
 
 	# The contract on Hyperledger Fabric, and the programs of its nodes.
 	contract, ledger < ledger/fabric/chaincode;
-	NONE < ledger/fabric/nodes;
-	durable, ledger/fabric/chaincode, ledger/fabric/nodes < ledger/fabric/network;
+	NONE < ledger/fabric/nodes, ledger/fabric/pkcs11, ledger/fabric/profile, ledger/fabric/softhsm;
+	durable, ledger/fabric/chaincode, ledger/fabric/nodes, ledger/fabric/profile < ledger/fabric/network;
 	ledger/fabric/network < ledger/fabric/networktest;
 	ledger/fabric/chaincode < ledger/fabric/evidence;
-	durable, journal, ledger/fabric/evidence, ledger/producer < ledger/fabric;
+	durable, journal, ledger/fabric/evidence, ledger/fabric/pkcs11, ledger/fabric/profile, ledger/producer < ledger/fabric;
 
 	# What the entries of a ledger are worth.
 	contract < trust;
@@ -80,7 +80,7 @@ const beside = "test/"
 func outside() map[string][]string {
 	return map[string][]string{
 		"github.com/fxamacker/cbor/v2":                  {"contract", "detect", "ledger", "ledger/fabric", "ledger/fabric/evidence", "store"},
-		"github.com/goccy/go-yaml":                      {"gateway", "ledger/fabric/network"},
+		"github.com/goccy/go-yaml":                      {"gateway", "ledger/fabric/network", "ledger/fabric/profile"},
 		"github.com/hyperledger/fabric-chaincode-go/v2": {"ledger/fabric/chaincode"},
 		"github.com/hyperledger/fabric-gateway":         {"ledger/fabric"},
 		"github.com/hyperledger/fabric-protos-go-apiv2": {"ledger/fabric", "ledger/fabric/chaincode", "ledger/fabric/evidence"},

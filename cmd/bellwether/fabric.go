@@ -20,7 +20,7 @@ import (
 
 func fabricCommand() *cobra.Command {
 	return group("fabric", "A ledger on Hyperledger Fabric: a network of one machine, and what an existing one needs",
-		fabricBuildCommand(), fabricUpCommand(), fabricDownCommand(), fabricStatusCommand(), fabricPackageCommand(), fabricCheckCommand(), fabricProveCommand(), fabricVerifyCommand())
+		fabricBuildCommand(), fabricUpCommand(), fabricDownCommand(), fabricStatusCommand(), fabricPackageCommand(), fabricRequestCommand(), fabricIssueCommand(), fabricCheckCommand(), fabricProveCommand(), fabricVerifyCommand())
 }
 
 func fabricUpCommand() *cobra.Command {
@@ -238,9 +238,13 @@ chaincode's version are right, and when the certificate expires. It writes nothi
 			if asJSON {
 				return json.NewEncoder(w).Encode(r)
 			}
-			_, err = fmt.Fprintf(w, "peer        %s, as %s of %s\nchannel     %s, %d blocks, first block %s\nchaincode   %s, %s\ncertificate until %s, %d days\n",
+			key := "a file"
+			if r.Token {
+				key = "in a PKCS #11 token, which signed"
+			}
+			_, err = fmt.Fprintf(w, "peer        %s, as %s of %s\nchannel     %s, %d blocks, first block %s\nchaincode   %s, %s\ncertificate until %s, %d days\nkey         %s\n",
 				r.Peer, r.Subject, r.MSP, r.Channel, r.Height, r.First.Short(), r.Chaincode, r.Version,
-				r.Expires.Format(time.RFC3339), int(time.Until(r.Expires).Hours()/24))
+				r.Expires.Format(time.RFC3339), int(time.Until(r.Expires).Hours()/24), key)
 			return err
 		},
 	}

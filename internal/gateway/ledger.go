@@ -113,6 +113,15 @@ func CheckFabric(ctx context.Context, c Config, patience time.Duration) (*fabric
 	return fabric.Check(ctx, fabric.Options{Connection: fabric.Connection(c.Ledger.Fabric), Patience: patience})
 }
 
+// FabricRequest makes a request for a certificate, PEM, for the key that a
+// configuration names, of a client with that name.
+func FabricRequest(c Config, name string) ([]byte, error) {
+	if c.Ledger.Driver != driverFabric {
+		return nil, fmt.Errorf("ledger.driver is not %s: there is no key to ask for", driverFabric)
+	}
+	return fabric.Connection(c.Ledger.Fabric).Request(name)
+}
+
 // FabricEvidence gets from the channel of a zone's ledger what shows a stranger
 // that its blocks of these numbers stand there. It changes nothing, and works
 // beside a gateway that runs.

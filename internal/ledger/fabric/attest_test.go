@@ -181,7 +181,7 @@ func TestLyingOrderer(t *testing.T) {
 		{"an endorsement less", evidence.StepEndorsements, func(p *parts) { p.action.Action.Endorsements = p.action.Action.Endorsements[:1] }},
 		{"one endorsement twice", evidence.StepEndorsements, func(p *parts) { p.action.Action.Endorsements[1] = p.action.Action.Endorsements[0] }},
 		{"the creator as endorser", evidence.StepEndorsements, func(p *parts) {
-			client, err := connection(n, 0).signer()
+			client, err := connection(n, 0).signer(nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -247,7 +247,7 @@ func (p *parts) together(t *testing.T, c Connection) []byte {
 	p.tx.Actions[0].Payload = encoded(t, p.action)
 	p.payload.Data = encoded(t, p.tx)
 	p.envelope.Payload = encoded(t, p.payload)
-	s, err := c.signer()
+	s, err := c.signer(nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -39,15 +39,15 @@ type client struct {
 // connect prepares a connection; nothing is sent yet. It comes back by itself
 // when the peer does.
 func connect(o Options) (*client, error) {
-	c := o.Connection
-	if err := c.Validate(); err != nil {
+	c, err := o.Connection.resolve()
+	if err != nil {
 		return nil, err
 	}
 	creds, err := c.transport()
 	if err != nil {
 		return nil, err
 	}
-	s, err := c.signer()
+	s, err := c.signer(o.Log)
 	if err != nil {
 		return nil, err
 	}
@@ -60,11 +60,11 @@ func connect(o Options) (*client, error) {
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 2 * time.Minute, Timeout: 20 * time.Second}),
 	}, o.dial...)...)
 	if err != nil {
-		return nil, fmt.Errorf("fabric.peer %q: %w", c.Peer, err)
+		return nil, errors.Join(fmt.Errorf("fabric.peer %q: %w", c.Peer, err), s.close())
 	}
 	g, err := gateway.Connect(s.id, gateway.WithSign(s.sign), gateway.WithHash(s.hash), gateway.WithClientConnection(conn))
 	if err != nil {
-		return nil, errors.Join(err, conn.Close())
+		return nil, errors.Join(err, conn.Close(), s.close())
 	}
 	n := g.GetNetwork(c.Channel)
 	return &client{connection: c, signer: s, conn: conn, gateway: g, network: n, contract: n.GetContract(c.Chaincode)}, nil
@@ -73,7 +73,9 @@ func connect(o Options) (*client, error) {
 // maxMessage is the largest message to and from a peer, in bytes: its own limit.
 const maxMessage = 100 << 20
 
-func (c *client) close() error { return errors.Join(c.gateway.Close(), c.conn.Close()) }
+func (c *client) close() error {
+	return errors.Join(c.gateway.Close(), c.conn.Close(), c.signer.close())
+}
 
 // valid checks the identity's certificate against the clock. When it will expire
 // soon that is logged, once a day.

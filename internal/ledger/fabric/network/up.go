@@ -2,6 +2,9 @@ package network
 
 import (
 	"context"
+	"crypto"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"os"
@@ -12,8 +15,10 @@ import (
 	"syscall"
 	"time"
 
+	"bellwether/internal/durable"
 	"bellwether/internal/ledger/fabric/chaincode"
 	"bellwether/internal/ledger/fabric/nodes"
+	connection "bellwether/internal/ledger/fabric/profile"
 )
 
 // Up makes the network in a directory, or starts again what is there, and returns
@@ -87,6 +92,9 @@ func (n *Network) clear(ctx context.Context) error {
 
 // again starts the nodes of a network that was up before.
 func (n *Network) again(ctx context.Context, o Options, progress func(string)) error {
+	if err := n.writeProfiles(ctx, o); err != nil { // a network of an older version has none
+		return err
+	}
 	progress("start the nodes")
 	if err := n.startAll(ctx, o, n.processes(o)); err != nil {
 		return err
@@ -105,6 +113,7 @@ func (n *Network) create(ctx context.Context, o Options, progress func(string)) 
 	for _, s := range []step{
 		{"choose ports", n.choose},
 		{"make certificates", n.certify},
+		{"write connection profiles", n.writeProfiles},
 		{"make the channel's first block", n.genesis},
 		{"start orderers and peers", func(ctx context.Context, o Options) error {
 			return n.startAll(ctx, o, n.processes(o)[:len(n.spec.Nodes)+len(n.spec.Orgs)])
@@ -390,6 +399,7 @@ type Gateway struct {
 	Cert, Key string // files: the client's identity
 	Channel   string
 	Chaincode string
+	Profile   string // file: connection profile of the organisation, for other clients of Fabric
 }
 
 // Gateway says how Bellwether uses the network as organisation number i, from 0.
@@ -397,18 +407,76 @@ func (n *Network) Gateway(i int) Gateway {
 	o := n.spec.Orgs[i]
 	dir := n.path("orgs", o.Name)
 	return Gateway{Peer: n.at(o.Peer), TLSCA: filepath.Join(dir, "tlsca.pem"), MSP: o.msp(), Channel: Channel, Chaincode: Chaincode,
-		Cert: filepath.Join(dir, "gateway", "cert.pem"), Key: filepath.Join(dir, "gateway", "key.pem")}
+		Cert: filepath.Join(dir, "gateway", "cert.pem"), Key: filepath.Join(dir, "gateway", "key.pem"),
+		Profile: filepath.Join(dir, "connection.yaml")}
+}
+
+// writeProfiles writes a connection profile for each organisation, which names its
+// peer and holds the authority of the peer's TLS certificate.
+func (n *Network) writeProfiles(context.Context, Options) error {
+	for i, o := range n.spec.Orgs {
+		g := n.Gateway(i)
+		ca, err := os.ReadFile(g.TLSCA)
+		if err != nil {
+			return err
+		}
+		text, err := connection.Profile{
+			Name: "bellwether-" + o.Name, Version: "1.0.0", Client: connection.Client{Organization: o.Name},
+			Organizations: map[string]connection.Organization{o.Name: {MSP: g.MSP, Peers: []string{peerName(o)}}},
+			Peers:         map[string]connection.Peer{peerName(o): {URL: "grpcs://" + g.Peer, TLSCA: connection.TLSCA{PEM: string(ca)}}},
+		}.YAML()
+		if err != nil {
+			return err
+		}
+		if err := durable.WriteFile(g.Profile, text, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Issue makes another client identity of organisation number i, valid until
 // then, in dir: cert.pem and key.pem.
 func (n *Network) Issue(i int, name, dir string, until time.Time) error {
-	o := n.spec.Orgs[i]
-	ca, err := readAuthority(n.path("orgs", o.Name), "ca")
+	ca, err := n.authority(i)
 	if err != nil {
 		return fmt.Errorf("issue an identity: %w", err)
 	}
 	return (&keeper{ca: ca}).client(dir, name, until)
+}
+
+// Certify gives a certificate, in PEM, for a client of organisation number i whose
+// private key is elsewhere, such as in a token.
+func (n *Network) Certify(i int, name string, key crypto.PublicKey, until time.Time) ([]byte, error) {
+	ca, err := n.authority(i)
+	if err != nil {
+		return nil, fmt.Errorf("issue a certificate: %w", err)
+	}
+	return ca.issue(name, roleClient, key, until)
+}
+
+// CertifyRequest gives a certificate, in PEM, for what a request (PKCS #10, PEM) of
+// a client of organisation number i asks for: its name and its key.
+func (n *Network) CertifyRequest(i int, request []byte, until time.Time) ([]byte, error) {
+	if i < 0 || i >= len(n.spec.Orgs) {
+		return nil, fmt.Errorf("there is no organisation %d: the network has %d", i+1, len(n.spec.Orgs))
+	}
+	block, _ := pem.Decode(request)
+	if block == nil {
+		return nil, errors.New("the request is not in PEM")
+	}
+	r, err := x509.ParseCertificateRequest(block.Bytes)
+	if err == nil {
+		err = r.CheckSignature()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the request: %w", err)
+	}
+	return n.Certify(i, r.Subject.CommonName, r.PublicKey, until)
+}
+
+func (n *Network) authority(i int) (*authority, error) {
+	return readAuthority(n.path("orgs", n.spec.Orgs[i].Name), "ca")
 }
 
 // Config is the part of Bellwether's configuration that uses the network, in YAML.
