@@ -126,6 +126,9 @@ func printRestore(w io.Writer, r *gateway.RestoreReport) {
 	if !r.Store {
 		fmt.Fprintln(w, "the stored snapshots were not in it and count as removed by retention")
 	}
+	if r.Stranded {
+		fmt.Fprintln(w, "a replay was under way and cannot go on without them: give it up with `bellwether replay --state DIR --abandon`")
+	}
 	fmt.Fprintf(w, "anchor %s\n", r.Anchor)
 	if r.Drill {
 		fmt.Fprintf(w, "the drill succeeded: %d bytes restored and verified in %.2f s; nothing was kept\n", r.Bytes, r.Seconds)

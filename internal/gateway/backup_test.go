@@ -125,13 +125,14 @@ func TestBackupOfABusyZone(t *testing.T) {
 	}()
 	heights := map[uint64]bool{}
 	var newest string
+	stranded := false
 	for n := 0; ; n++ {
 		select {
 		case err := <-done:
 			if err != nil {
 				t.Fatal(err)
 			}
-			if len(heights) < 3 || newest == "" {
+			if len(heights) < 3 || newest == "" || !stranded {
 				t.Fatalf("backups of %d moments only", len(heights))
 			}
 			again := mustRun(t, Replay{StateDir: newest, Learn: []string{c.learn}, Watch: []string{c.watch}, Config: quickly()})
@@ -152,6 +153,10 @@ func TestBackupOfABusyZone(t *testing.T) {
 		if err != nil {
 			t.Fatalf("backup %d: %v", n, err)
 		}
+		if r.Stranded && r.Store {
+			t.Error("a replay that can go on is said to be stranded")
+		}
+		stranded = stranded || r.Stranded
 		heights[r.Blocks] = true
 		if n%2 == 0 && n < 20 {
 			newest = to

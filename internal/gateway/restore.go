@@ -43,8 +43,11 @@ type RestoreReport struct {
 	Store  bool      `json:"store"` // the snapshots were in it
 	Bytes  int64     `json:"bytes"` // of the backup
 	Audit
-	Newest  string  `json:"newest"` // time of the newest block
-	Seconds float64 `json:"seconds"`
+	Newest string `json:"newest"` // time of the newest block
+	// Stranded says that a replay was under way, which cannot go on without the
+	// snapshots that it has stored: it has to be given up.
+	Stranded bool    `json:"stranded,omitempty"`
+	Seconds  float64 `json:"seconds"`
 }
 
 // Restore makes a zone's state directory from a backup and shares of its key. It
@@ -227,7 +230,18 @@ func (r *RestoreReport) finish(ctx context.Context, dir string, info backup.Info
 	if r.Anchor, err = identity.Anchor(ledger.Origin(a.Zone), key.Ed25519()); err != nil {
 		return err
 	}
+	if r.Stranded, err = stranded(filepath.Join(dir, runFile), info); err != nil {
+		return err
+	}
 	return r.newest(dir)
+}
+
+func stranded(path string, info backup.Info) (bool, error) {
+	runs, err := openRuns(path)
+	if err != nil {
+		return false, err
+	}
+	return !info.Store && runs.unfinished() != nil, runs.close()
 }
 
 // settleStore brings the store to where a start brings it, and without snapshots
