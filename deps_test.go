@@ -19,7 +19,7 @@ import (
 // its drivers, and only gateway puts the parts together.
 const floors = `
 	# The vocabulary, pure maths, and files that survive a crash.
-	NONE < zone, nn, durable, journal, identity;
+	NONE < zone, nn, durable, journal, identity, backup;
 
 	# What a packet is, what a transaction may say, what a ledger must promise.
 	zone < packet, contract, ledger;
@@ -61,7 +61,7 @@ const floors = `
 	identity, monitor < proof;
 
 	# The only wiring.
-	alert, capture, ledger/embedded, ledger/fabric, proof, simulate, trust < gateway;
+	alert, backup, capture, ledger/embedded, ledger/fabric, proof, simulate, trust < gateway;
 
 	# Attacks that did not happen, on the whole of it.
 	gateway < rehearse;
@@ -79,6 +79,7 @@ const beside = "test/"
 // more. What is not listed here is the standard library's or refused.
 func outside() map[string][]string {
 	return map[string][]string{
+		"filippo.io/age":                                {"backup"},
 		"github.com/fxamacker/cbor/v2":                  {"contract", "detect", "ledger", "ledger/fabric", "ledger/fabric/evidence", "store"},
 		"github.com/goccy/go-yaml":                      {"gateway", "ledger/fabric/network", "ledger/fabric/profile"},
 		"github.com/hyperledger/fabric-chaincode-go/v2": {"ledger/fabric/chaincode"},

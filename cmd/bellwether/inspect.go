@@ -34,7 +34,7 @@ func printJSON(w io.Writer, v any) error {
 }
 
 func ledgerCommand() *cobra.Command {
-	return group("ledger", "Look into the zone's ledger and check it", ledgerShowCommand(), ledgerVerifyCommand())
+	return group("ledger", "Look into the zone's ledger and check it", ledgerShowCommand(), ledgerVerifyCommand(), ledgerHeadCommand(), ledgerCompareCommand())
 }
 
 func ledgerShowCommand() *cobra.Command {

@@ -63,7 +63,7 @@ Start with:
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(demoCommand(), replayCommand(), runCommand(), rehearseCommand(), featuresCommand(), storeCommand(), ledgerCommand(),
+	root.AddCommand(demoCommand(), replayCommand(), runCommand(), zoneCommand(), rehearseCommand(), featuresCommand(), storeCommand(), ledgerCommand(),
 		trustCommand(), alertsCommand(), explainCommand(), proveCommand(), verifyCommand(), deviceCommand(), configCommand(), evaluateCommand(), fabricCommand(), chaincodeCommand())
 	return root
 }

@@ -64,6 +64,11 @@ func VerifyState(ctx context.Context, dir string, anchor ed25519.PublicKey, prog
 		return nil, err
 	}
 	defer lock.Close()
+	return verifyState(ctx, dir, anchor, progress)
+}
+
+// verifyState is VerifyState of a directory that this process has locked.
+func verifyState(ctx context.Context, dir string, anchor ed25519.PublicKey, progress func(stage string, done, total int64)) (*Audit, error) {
 	a := &auditor{dir: dir, segments: map[rangeKey]entry{}, known: map[string]bool{}, said: map[zone.Hash]bool{}}
 	if progress == nil {
 		progress = func(string, int64, int64) {}

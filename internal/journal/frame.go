@@ -18,7 +18,9 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-func firstLine(kind string) string { return "bellwether journal 1 " + kind + "\n" }
+const firstWords = "bellwether journal 1 "
+
+func firstLine(kind string) string { return firstWords + kind + "\n" }
 
 // appendFrame appends record number rec with its payload to b.
 func appendFrame(b []byte, rec uint64, payload []byte) []byte {
