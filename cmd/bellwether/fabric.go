@@ -20,7 +20,7 @@ import (
 
 func fabricCommand() *cobra.Command {
 	return group("fabric", "A ledger on Hyperledger Fabric: a network of one machine, and what an existing one needs",
-		fabricBuildCommand(), fabricUpCommand(), fabricDownCommand(), fabricStatusCommand(), fabricPackageCommand(), fabricRequestCommand(), fabricIssueCommand(), fabricCheckCommand(), fabricProveCommand(), fabricVerifyCommand())
+		fabricBuildCommand(), fabricUpCommand(), fabricDownCommand(), fabricStatusCommand(), fabricPackageCommand(), fabricRequestCommand(), fabricIssueCommand(), fabricCheckCommand())
 }
 
 func fabricUpCommand() *cobra.Command {

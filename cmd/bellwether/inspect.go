@@ -14,7 +14,6 @@ import (
 	"bellwether/internal/alert"
 	"bellwether/internal/gateway"
 	"bellwether/internal/identity"
-	"bellwether/internal/proof"
 	"bellwether/internal/zone"
 )
 
@@ -34,7 +33,7 @@ func printJSON(w io.Writer, v any) error {
 }
 
 func ledgerCommand() *cobra.Command {
-	return group("ledger", "Look into the zone's ledger and check it", ledgerShowCommand(), ledgerVerifyCommand(), ledgerHeadCommand(), ledgerCompareCommand())
+	return group("ledger", "Look into the zone's ledger and check it", ledgerShowCommand(), ledgerVerifyCommand(), ledgerHeadCommand(), ledgerCompareCommand(), ledgerMigrateCommand())
 }
 
 func ledgerShowCommand() *cobra.Command {
@@ -183,78 +182,5 @@ func explainCommand() *cobra.Command {
 	}
 	stateFlag(c, &dir)
 	c.Flags().BoolVar(&asJSON, "json", false, "print the alert record as JSON")
-	return c
-}
-
-func proveCommand() *cobra.Command {
-	var dir, output string
-	c := &cobra.Command{
-		Use: "prove ALERT --state DIR -o FILE", Short: "Write a proof of an alert that a stranger can check offline",
-		Args: exactly(1, "one ALERT, by its ID"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return withState(cmd, dir, func(s *gateway.State) error {
-				b, err := s.Prove(cmd.Context(), args[0])
-				if err != nil {
-					return err
-				}
-				raw, err := b.Marshal()
-				if err != nil {
-					return err
-				}
-				if err := writeTo(output, func(f io.Writer) error { _, err := f.Write(raw); return err }); err != nil {
-					return err
-				}
-				fmt.Fprintf(os.Stderr, "the anchor to check it with: %s\n", b.Anchor)
-				return nil
-			})
-		},
-	}
-	stateFlag(c, &dir)
-	c.Flags().StringVarP(&output, "output", "o", "", "file to write (default: standard output)")
-	return c
-}
-
-func verifyCommand() *cobra.Command {
-	var anchor string
-	c := &cobra.Command{
-		Use: "verify FILE", Short: "Check a proof of an alert, offline",
-		Long: `Checks a proof bundle with nothing but this program and the zone's public key: that the
-zone signed it, that its ledger holds the verdict, the model and the hashes of the
-snapshots, that the model gives these snapshots their scores, and that the alert
-says what they show. Names the field that does not hold, if one does not.`,
-		Args: exactly(1, "one FILE"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			key, err := readAnchor(anchor)
-			if err != nil {
-				return err
-			}
-			f, err := os.Open(args[0])
-			if err != nil {
-				return err
-			}
-			defer f.Close()
-			b, err := proof.Read(f)
-			if err != nil {
-				return fmt.Errorf("%s: %w", args[0], err)
-			}
-			steps, err := proof.Verify(b, key)
-			for _, s := range steps {
-				mark := "ok  "
-				if s.Warning {
-					mark = "WARN"
-				}
-				fmt.Fprintf(cmd.OutOrStdout(), "%s %-9s %s\n", mark, s.Name, s.Says)
-			}
-			if err != nil {
-				return fmt.Errorf("%s does not hold: %w", args[0], err)
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "\n%s (%s): %s\n", b.Alert.Name, b.Alert.Device, b.Alert.Text)
-			if key == nil {
-				fmt.Fprintln(os.Stderr, "bellwether: warning: checked against the key in the bundle only: give --anchor KEY to know whose it is")
-			}
-			return nil
-		},
-	}
-	c.Flags().StringVar(&anchor, "anchor", "", "the zone's public key, or a file that holds it")
 	return c
 }

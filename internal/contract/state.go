@@ -97,6 +97,38 @@ func Devices(s Reader) ([]DeviceState, error) {
 	return devices, nil
 }
 
+// CheckState holds a state that comes from elsewhere against its own form: one
+// zone, whose ID follows from its content, devices under their keys, every value
+// as it is written, and nothing else. It gives the zone. That transactions led to
+// this state is for whoever signed its digest.
+func CheckState(s Reader) (ZoneState, error) {
+	z := ZoneState{}
+	keys, err := s.Keys("")
+	if err != nil {
+		return z, fmt.Errorf("check state: %w", err)
+	}
+	for _, key := range keys {
+		var d DeviceState
+		raw, err := s.Get(key)
+		switch {
+		case err != nil:
+		case key == zoneKey:
+			err = decode(raw, &z)
+		default:
+			if err = decode(raw, &d); err == nil && key != deviceKey(d.MAC) {
+				err = fmt.Errorf("it holds device %s", d.MAC)
+			}
+		}
+		if err != nil {
+			return z, fmt.Errorf("check state: %q: %w", key, err)
+		}
+	}
+	if z.ID != GroupID(z.Master[:], z.Created, z.Name) {
+		return z, fmt.Errorf("check state: it names no zone, or one whose ID %s does not follow from its content", z.ID.Short())
+	}
+	return z, nil
+}
+
 func read(s Reader, key string, v any) (bool, error) {
 	raw, err := s.Get(key)
 	if err != nil {

@@ -188,7 +188,7 @@ func (s *State) open(ctx context.Context, o StateOptions) (err error) {
 	if s.runs, err = openRuns(s.path(runFile)); err != nil {
 		return err
 	}
-	return errors.Join(removeTemporaries(s.Dir), removeTemporaries(s.path(modelDir)))
+	return errors.Join(removeTemporaries(s.Dir), removeTemporaries(s.path(modelDir)), removeTemporaries(s.path(ledgerDir)))
 }
 
 func (s *State) path(parts ...string) string {

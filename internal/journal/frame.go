@@ -33,6 +33,16 @@ func appendFrame(b []byte, rec uint64, payload []byte) []byte {
 	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b[start:], castagnoli))
 }
 
+// Bytes gives a whole journal with these records, for a file that has to be there
+// at once.
+func Bytes(kind string, payloads ...[]byte) []byte {
+	b := []byte(firstLine(kind))
+	for rec, payload := range payloads {
+		b = appendFrame(b, uint64(rec), payload)
+	}
+	return b
+}
+
 // headerBegins reports whether a header of record rec can begin with b: magic
 // and number are known beforehand, length and checksum are not.
 func headerBegins(b []byte, rec uint64) bool {

@@ -84,12 +84,17 @@ func (c *Chain) Prove(n uint64, index uint32, head []byte, block func(n uint64) 
 		return nil, err
 	}
 	in.Checkpoint = head
-	in.HeaderPath, err = c.tree.Path(n, func(n uint64) (zone.Hash, error) {
+	in.HeaderPath, err = c.tree.Path(n, hashes(block))
+	return in, err
+}
+
+// hashes gives the hashes of blocks' headers.
+func hashes(block func(n uint64) (*Block, error)) func(n uint64) (zone.Hash, error) {
+	return func(n uint64) (zone.Hash, error) {
 		b, err := block(n)
 		if err != nil {
 			return zone.Hash{}, err
 		}
 		return b.Header.Hash(), nil
-	})
-	return in, err
+	}
 }

@@ -171,7 +171,7 @@ func changeAll(o *outcome, raw []byte, key ed25519.PublicKey) error {
 			defer func() { <-limit }()
 			b, err := proof.Parse(l.changed(raw))
 			if err == nil {
-				_, err = proof.Verify(b, key)
+				_, err = proof.Verify(b, key, nil)
 			}
 			var field *proof.FieldError
 			mu.Lock()

@@ -16,7 +16,6 @@ import (
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/protobuf/proto"
 
-	"bellwether/internal/ledger"
 	"bellwether/internal/ledger/fabric/chaincode"
 	"bellwether/internal/zone"
 )
@@ -149,7 +148,13 @@ func (c *client) firstBlock(ctx context.Context) (zone.Hash, error) {
 	return zone.Hash(b.GetHeader().GetDataHash()), nil
 }
 
-// read gives the valid blocks of the zone in blocks from to height-1 of Fabric. An
+// origin says which channel it is.
+func (c *client) origin(ctx context.Context) (origin, error) {
+	first, err := c.firstBlock(ctx)
+	return origin{Channel: c.connection.Channel, Chaincode: c.connection.Chaincode, First: first}, err
+}
+
+// read gives the valid calls for the zone in blocks from to height-1 of Fabric. An
 // error is the last yield.
 func (c *client) read(ctx context.Context, from, height uint64) iter.Seq2[found, error] {
 	return func(yield func(found, error) bool) {
@@ -172,7 +177,7 @@ func (c *client) read(ctx context.Context, from, height uint64) iter.Seq2[found,
 				yield(found{}, errors.Join(err, context.Cause(ctx)))
 				return
 			}
-			for f, err := range appended(b, c.connection.Chaincode) {
+			for f, err := range calls(b, c.connection.Chaincode) {
 				if err == nil && f.err() != nil {
 					continue
 				}
@@ -184,9 +189,9 @@ func (c *client) read(ctx context.Context, from, height uint64) iter.Seq2[found,
 	}
 }
 
-// endorse has the peers run the chaincode on a block, and signs what they answer.
-func (c *client) endorse(ctx context.Context, b *ledger.Block) (*outbox, error) {
-	proposal, err := c.contract.NewProposal(chaincode.FunctionAppend, gateway.WithBytesArguments(b.Bytes()))
+// endorse has the peers run the chaincode for block n, and signs what they answer.
+func (c *client) endorse(ctx context.Context, function string, n uint64, arg []byte) (*outbox, error) {
+	proposal, err := c.contract.NewProposal(function, gateway.WithBytesArguments(arg))
 	if err != nil {
 		return nil, err
 	}
@@ -210,7 +215,7 @@ func (c *client) endorse(ctx context.Context, b *ledger.Block) (*outbox, error) 
 		return nil, err
 	}
 	prepared, err := tx.Bytes()
-	return &outbox{Block: b.Header.Number, ID: id, Prepared: prepared}, err
+	return &outbox{Block: n, ID: id, Prepared: prepared}, err
 }
 
 // submit hands in the outbox's bytes and waits a while for what becomes of them.
@@ -230,7 +235,7 @@ func (c *client) submit(ctx context.Context, o *outbox) (at place, known bool, e
 	if err != nil {
 		return place{}, false, c.explain(err)
 	}
-	f := found{at: place{Block: status.BlockNumber, ID: o.ID}, code: status.Code}
+	f := found{at: place{At: status.BlockNumber, ID: o.ID}, code: status.Code}
 	return f.at, true, f.err()
 }
 
@@ -248,7 +253,7 @@ func (c *client) lookUp(ctx context.Context, o *outbox) (found, bool, error) {
 		return found{}, false, err
 	}
 	// Of several with this ID the first one counts; the others are duplicates.
-	for f, err := range appended(&b, c.connection.Chaincode) {
+	for f, err := range calls(&b, c.connection.Chaincode) {
 		if err != nil {
 			return found{}, false, err
 		}

@@ -154,7 +154,7 @@ func onChannel(t testing.TB, l *Ledger) (blocks [][]byte) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		blocks = append(blocks, f.block)
+		blocks = append(blocks, f.arg)
 	}
 	return blocks
 }

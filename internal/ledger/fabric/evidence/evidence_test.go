@@ -110,22 +110,6 @@ func TestQuorum(t *testing.T) {
 	}
 }
 
-func TestFile(t *testing.T) {
-	one, _ := sample(t, "raft")
-	two, _ := sample(t, "bft")
-	raw := MarshalAll([]*Evidence{one, two})
-	all, err := ParseAll(raw)
-	if err != nil || len(all) != 2 || !bytes.Equal(all[1].Bytes(), two.Bytes()) {
-		t.Fatalf("%d, %v", len(all), err)
-	}
-	for name, bad := range map[string][]byte{"empty": MarshalAll(nil), "nothing": nil, "cut": raw[:len(raw)-1], "more": append(slices.Clone(raw), 0),
-		"inside": MarshalAll([]*Evidence{one})[:50], "text": []byte("text")} {
-		if _, err := ParseAll(bad); err == nil {
-			t.Errorf("%s: taken", name)
-		}
-	}
-}
-
 func FuzzParse(f *testing.F) {
 	for _, name := range []string{"raft", "bft"} {
 		e, raw := sample(f, name)
