@@ -40,6 +40,13 @@ func TestMain(m *testing.M) {
 		os.Exit(0)
 	}
 	networktest.Main()
+	if job := os.Getenv(migrateInstead); job != "" {
+		if err := migrateJob([]byte(job)); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	if job := os.Getenv(zoneInstead); job != "" {
 		if err := zoneJob([]byte(job)); err != nil {
 			fmt.Fprintln(os.Stderr, err)
