@@ -58,7 +58,7 @@ const floors = `
 
 	# What leaves the gateway.
 	durable, ledger, packet < alert;
-	identity, monitor < proof;
+	identity, ledger/fabric/evidence, monitor < proof;
 
 	# The only wiring.
 	alert, backup, capture, ledger/embedded, ledger/fabric, proof, simulate, trust < gateway;

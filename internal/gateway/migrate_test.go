@@ -76,7 +76,7 @@ func definedAs(t testing.TB, n *network.Network, c Config, name string) Config {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := n.Define(t.Context(), network.Options{Programs: programs, Chaincode: []string{os.Args[0], "chaincode"}, Tied: true}, name); err != nil {
+	if err := n.Define(t.Context(), network.Options{Dir: ".", Programs: programs, Chaincode: []string{os.Args[0], "chaincode"}, Tied: true}, name); err != nil {
 		t.Fatal(err)
 	}
 	c.Ledger.Fabric.Chaincode = name
@@ -147,7 +147,7 @@ func spoofed(t testing.TB, mac, router zone.MAC, at zone.Time) string {
 func TestMigratedZone(t *testing.T) {
 	c, n := onFabric(t)
 	home := homeCaptures(t)
-	dir, _ := finished(t)
+	dir, report := finished(t)
 	stays := copyState(t, dir)
 	if _, err := migration(dir, quickly()).Run(t.Context()); err == nil || !strings.Contains(err.Error(), "ledger.driver is not fabric") {
 		t.Errorf("without a channel: %v", err)
@@ -176,7 +176,7 @@ func TestMigratedZone(t *testing.T) {
 		t.Errorf("state and trust are %+v, they were %+v", got, unmoved)
 	}
 
-	second := spoofed(t, home.webcam.MAC, home.router, homeStart.Add(time.Hour))
+	second := spoofed(t, another(t, report, home.webcam.MAC), home.router, homeStart.Add(time.Hour))
 	relearned(t, dir)
 	relearned(t, stays)
 	here := mustRun(t, Replay{StateDir: dir, Watch: []string{second}, Config: c})
@@ -186,8 +186,83 @@ func TestMigratedZone(t *testing.T) {
 		t.Errorf("state and trust are %+v, on one machine %+v", a, b)
 	}
 	verifies(t, dir)
-	if bundles := proven(t, dir, channelOf(t, n)); len(bundles) < 1 {
-		t.Errorf("%d alerts were proven", len(bundles))
+	bundles := proven(t, dir, channelOf(t, n))
+	if len(bundles) != 2 {
+		t.Fatalf("%d alerts were proven, want one from before and one from after", len(bundles))
+	}
+	for _, raw := range bundles {
+		altered(t, raw, channelOf(t, n))
+	}
+	withoutPeer(t, dir, n)
+}
+
+// another gives a device that was learned and is not that one.
+func another(t testing.TB, r *Report, not zone.MAC) zone.MAC {
+	t.Helper()
+	for _, d := range r.Devices {
+		if d.Threshold != nil && d.MAC != not {
+			return d.MAC
+		}
+	}
+	t.Fatal("only one device was learned")
+	return zone.MAC{}
+}
+
+// altered changes bytes of what the channel signed, all over a bundle's file: each
+// is found, and named. The rest of a bundle has its own tests.
+func altered(t *testing.T, raw []byte, c *evidence.Channel) {
+	t.Helper()
+	from, tried := bytes.Index(raw, []byte("\n  \"channel\": {")), 0
+	if from < 0 {
+		t.Fatal("there is no evidence in the bundle")
+	}
+	for i := from; i < len(raw); i += 1 + (len(raw)-from)/400 {
+		changed := bytes.Clone(raw)
+		if changed[i] ^= 1; changed[i] == '"' || changed[i] == '\\' {
+			continue
+		}
+		tried++
+		b, err := proof.Parse(changed)
+		if err == nil {
+			_, err = proof.Verify(b, nil, c)
+		}
+		var field *proof.FieldError
+		if !errors.As(err, &field) || !strings.HasPrefix(field.Field, "channel") && field.Field != "bundle" {
+			t.Errorf("byte %d, %q to %q: %v", i, raw[i], changed[i], err)
+		}
+	}
+	t.Logf("%d bytes of %d changed, of a bundle of %d", tried, len(raw)-from, len(raw))
+}
+
+// withoutPeer: when the channel cannot be asked there is a bundle without it, and
+// whoever asks for the channel is told.
+func withoutPeer(t *testing.T, dir string, n *network.Network) {
+	t.Helper()
+	c := channelOf(t, n)
+	if err := n.Down(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s, err := OpenState(t.Context(), dir, StateOptions{ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	raised, err := s.Raised(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := s.Prove(t.Context(), zone.AlertID(raised[0]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Attest(t.Context(), b, time.Second); err == nil || !strings.Contains(err.Error(), "is the peer running") {
+		t.Errorf("without the peer: %v", err)
+	}
+	if _, err := proof.Verify(b, s.Key.Ed25519(), nil); err != nil {
+		t.Error(err)
+	}
+	if _, err := proof.Verify(b, s.Key.Ed25519(), c); err == nil || !strings.Contains(err.Error(), "made without") {
+		t.Errorf("held against a channel: %v", err)
 	}
 }
 

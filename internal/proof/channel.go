@@ -155,7 +155,11 @@ func (p *posted) handedOver(field string, h *ledger.Handover) error {
 		}
 		p.shown = append(p.shown, c.Block)
 	}
-	if p.carried = len(p.shown); p.carried == 0 {
+	p.carried = len(p.shown)
+	if p.carried < len(p.blocks) && p.blocks[p.carried] < head.Size {
+		return failf("channel.carried", "block %d is missing, which the handover stands for and the bundle rests on", p.blocks[p.carried])
+	}
+	if p.carried == 0 {
 		return failf("channel.carried", "the handover stands for no block that the bundle rests on")
 	}
 	return nil

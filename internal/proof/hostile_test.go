@@ -145,6 +145,8 @@ func FuzzVerify(f *testing.F) {
 // be changed often.
 func FuzzParse(f *testing.F) {
 	f.Add(marshal(f, small(f)))
+	on, _ := attested(f)
+	f.Add(marshal(f, on))
 	f.Add([]byte(`{"format": "bellwether-proof/1", "anchor": null}`))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		b, err := Parse(raw)

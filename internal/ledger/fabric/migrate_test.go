@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -387,4 +388,46 @@ func TestMigrateOneBlock(t *testing.T) {
 	submit(t, l, txs[1])
 	commit(t, l)
 	sound(t, l, 2)
+}
+
+// TestHandoverEvidence: two organisations endorse a handover and what comes after
+// it; with -update that becomes the samples of packages evidence and proof.
+func TestHandoverEvidence(t *testing.T) {
+	t.Parallel()
+	n, dir := up(t, network.Options{Orgs: 2}), t.TempDir()
+	o := Options{Connection: connection(n, 0), Patience: calmPatience}
+	txs := history(t, 4)
+	embeddedWith(t, dir, txs[:3]...)
+	migrated(t, dir, o.Connection, false)
+	l := opened(t, dir, ledgertest.Master(), o)
+	submit(t, l, txs[3])
+	commit(t, l)
+	all, carried, err := Evidence(t.Context(), dir, o, []uint64{0, 1, 3})
+	if err != nil || len(all) != 2 || carried != 3 {
+		t.Fatalf("%d pieces of evidence, %d blocks carried over: %v", len(all), carried, err)
+	}
+	c := channelOf(t, n)
+	for i, name := range []string{"handover", "behind"} {
+		s, err := all[i].Verify(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(s.Endorsers, []string{"org1MSP", "org2MSP"}) || (s.Handover == nil) != (i > 0) {
+			t.Errorf("%s: %+v", name, s)
+		}
+		if *update {
+			write(t, name+".evidence", all[i].Bytes())
+		}
+	}
+	if *update {
+		write(t, "handover.channel", firstBlockOf(t, n))
+	}
+}
+
+// write keeps a sample.
+func write(t *testing.T, name string, raw []byte) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join("evidence", "testdata", name), raw, 0o644); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -56,6 +56,15 @@ func TestSamples(t *testing.T) {
 	}
 }
 
+// TestHandover: what a zone came to the channel with is shown like a block.
+func TestHandover(t *testing.T) {
+	e, raw := sample(t, "handover")
+	s, err := e.Verify(channel(t, raw))
+	if err != nil || s.Block != nil || s.Handover.Header.Number != 2 || !slices.Equal(s.Endorsers, []string{"org1MSP", "org2MSP"}) {
+		t.Errorf("%+v, %v", s, err)
+	}
+}
+
 // TestSteps: what fails is named.
 func TestSteps(t *testing.T) {
 	_, other := sample(t, "bft")
@@ -111,7 +120,7 @@ func TestQuorum(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	for _, name := range []string{"raft", "bft"} {
+	for _, name := range []string{"raft", "bft", "handover"} {
 		e, raw := sample(f, name)
 		f.Add(e.Bytes(), raw)
 	}
