@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -96,11 +97,15 @@ func (l *Ledger) already(ctx context.Context, _ Migrating) (m *Migration, now or
 
 // view reads the directory's blocks and makes the connection.
 func (l *Ledger) view(open func(path, kind string, read func(int, []byte) error) (*journal.Journal, error)) (err error) {
-	if l.blocks, err = open(filepath.Join(l.dir, blocksFile), blocksKind, nil); err != nil {
+	path := filepath.Join(l.dir, blocksFile)
+	if _, err := os.Stat(path); err != nil { // it is not made here
+		return fmt.Errorf("there is no ledger to carry over: %w", err)
+	}
+	if l.blocks, err = open(path, blocksKind, nil); err != nil {
 		return err
 	}
 	if l.stored() == 0 {
-		return fmt.Errorf("%s holds no block: there is nothing to carry over", filepath.Join(l.dir, blocksFile))
+		return fmt.Errorf("%s holds no block: there is nothing to carry over", path)
 	}
 	if err := l.fresh(); err != nil {
 		return err

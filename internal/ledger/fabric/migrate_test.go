@@ -171,7 +171,7 @@ func TestMigrate(t *testing.T) {
 		}
 	}
 	t.Run("evidence", func(t *testing.T) { carriedEvidence(t, n, dir, o) })
-	t.Run("lost", func(t *testing.T) { lostAfterMigration(t, c, dir, old, txs) })
+	t.Run("lost", func(t *testing.T) { lostAfterMigration(t, n, dir, old, txs) })
 	t.Run("refused", func(t *testing.T) { notMigrated(t, n, old, txs) })
 }
 
@@ -208,7 +208,8 @@ func carriedEvidence(t *testing.T, n *network.Network, dir string, o Options) {
 
 // lostAfterMigration: the channel alone does not give the old blocks back, and a
 // copy of them does.
-func lostAfterMigration(t *testing.T, c Connection, dir, old string, txs [][]byte) {
+func lostAfterMigration(t *testing.T, n *network.Network, dir, old string, txs [][]byte) {
+	c := connection(n, 0)
 	o := Options{Connection: c, Patience: calmPatience}
 	empty := t.TempDir()
 	missing := (*MissingError)(nil)
@@ -242,6 +243,12 @@ func lostAfterMigration(t *testing.T, c Connection, dir, old string, txs [][]byt
 		if a, b := contentOf(t, back), contentOf(t, dir); a[blocksFile] != b[blocksFile] || a[placesFile] != b[placesFile] {
 			t.Errorf("%s: the copy made anew is another one", name)
 		}
+	}
+	// A channel that is lost for ever: the blocks alone go to another.
+	anew := defined(t, n, "anew")
+	moved := copied(t, dir, blocksFile)
+	if m := migrated(t, moved, anew, false); m.Handover == 0 || m.Blocks != 305 {
+		t.Errorf("to another channel: %+v", m)
 	}
 	older := t.TempDir()
 	embeddedWith(t, older, txs[:298]...)
@@ -295,7 +302,7 @@ func notMigrated(t *testing.T, n *network.Network, old string, txs [][]byte) {
 		c         Connection
 		reason    string
 	}{
-		{"no ledger", t.TempDir(), ledgertest.Master(), c, "holds no block"},
+		{"no ledger", t.TempDir(), ledgertest.Master(), c, "no ledger to carry over"},
 		{"another key", copied(t, old), stranger, c, "not signed by that key"},
 		{"no peer", copied(t, old), ledgertest.Master(), away, "127.0.0.1:1"},
 		{"no such chaincode", copied(t, old), ledgertest.Master(), unknown, "is fabric.chaincode right"},
@@ -388,6 +395,55 @@ func TestMigrateOneBlock(t *testing.T) {
 	submit(t, l, txs[1])
 	commit(t, l)
 	sound(t, l, 2)
+}
+
+// TestMigrateManyDevices: a state near the bound passes a channel whose orderers take
+// Fabric's usual 10 MB, and one above it is refused before anything is sent.
+func TestMigrateManyDevices(t *testing.T) {
+	t.Parallel()
+	n := up(t, network.Options{})
+	c, dir := connection(n, 0), t.TempDir()
+	txs := [][]byte{ledgertest.Genesis(t)}
+	for i := range 16_500 {
+		txs = append(txs, ledgertest.Tx(t, i, 1, strings.Repeat("n", 128)))
+	}
+	l, err := embedded.Open(dir, ledgertest.Master(), embedded.Options{BlockTxs: 1 << 13, BlockAge: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for i, tx := range txs {
+		if err := l.Submit(t.Context(), tx); err != nil {
+			t.Fatal(err)
+		}
+		if i == 12_500 {
+			fits(t, l, dir, c)
+		}
+	}
+	if err := l.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Migrate(t.Context(), copied(t, dir), ledgertest.Master(), migrating(defined(t, n, "large"), false)); err == nil || !strings.Contains(err.Error(), "can be handed over") {
+		t.Errorf("with %d devices: %v", len(txs)-1, err)
+	}
+}
+
+func fits(t *testing.T, l *embedded.Ledger, dir string, c Connection) {
+	t.Helper()
+	if err := l.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	dir = copied(t, dir)
+	m := migrated(t, dir, c, false)
+	all, _, err := Evidence(t.Context(), dir, Options{Connection: c, Patience: calmPatience}, []uint64{0})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if size := len(all[0].Data[0]); size > 10<<20 || m.Handover < 3<<20 {
+		t.Errorf("a handover of %d bytes makes a transaction of %d", m.Handover, size)
+	} else {
+		t.Logf("%d devices: a handover of %d bytes, a transaction of %d", m.Devices, m.Handover, size)
+	}
 }
 
 // TestHandoverEvidence: two organisations endorse a handover and what comes after
