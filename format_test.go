@@ -150,6 +150,14 @@ func (v *vectors) ledger(key ed25519.PrivateKey) {
 	digest, err = contract.Digest(state)
 	v.must(err)
 	v.bytes("silence.state", digest[:])
+	v.b.WriteString("\n# With that as block 1, the handover of the chain.\n")
+	second, err := chain.Seal(key, ledger.Content{Zone: group, Txs: [][]byte{raw}, State: digest, Time: vectorTime + 3e9})
+	v.must(err)
+	over, err := chain.HandOver(second, state, func(uint64) (zone.Hash, error) { return hash, nil })
+	v.must(err)
+	v.bytes("handover", over.Bytes())
+	_, err = over.Verify(master)
+	v.must(err)
 }
 
 func (v *vectors) rows() {
