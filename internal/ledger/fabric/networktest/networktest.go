@@ -77,10 +77,13 @@ func Programs(t testing.TB) string {
 }
 
 // Options fills in what a network of a test is made with: its processes end with
-// the test program. Directory and chaincode are the test's unless they are given.
+// the test program. What is given stays: programs, chaincode, directory.
 func Options(t testing.TB, o network.Options) network.Options {
 	t.Helper()
-	o.Programs, o.Tied = Programs(t), true
+	o.Tied = true
+	if o.Programs == "" {
+		o.Programs = Programs(t)
+	}
 	if o.Chaincode == nil {
 		o.Chaincode = []string{os.Args[0], command}
 	}
