@@ -19,10 +19,11 @@ import (
 // its drivers, and only gateway puts the parts together.
 const floors = `
 	# The vocabulary, pure maths, and files that survive a crash.
-	NONE < zone, nn, durable, journal, identity, backup;
+	NONE < zone, nn, durable, journal, identity, backup, policy;
 
 	# What a packet is, what a transaction may say, what a ledger must promise.
-	zone < packet, contract, ledger;
+	zone < packet, ledger;
+	policy, zone < contract;
 
 	# Where packets come from, and what is measured on them.
 	packet < capture, feature, roster, simulate;
@@ -80,6 +81,7 @@ const beside = "test/"
 func outside() map[string][]string {
 	return map[string][]string{
 		"filippo.io/age":                                {"backup"},
+		"github.com/cedar-policy/cedar-go":              {"policy"},
 		"github.com/fxamacker/cbor/v2":                  {"contract", "detect", "ledger", "ledger/fabric", "ledger/fabric/evidence", "store"},
 		"github.com/goccy/go-yaml":                      {"gateway", "ledger/fabric/network", "ledger/fabric/profile"},
 		"github.com/hyperledger/fabric-chaincode-go/v2": {"ledger/fabric/chaincode"},
