@@ -83,7 +83,7 @@ func outside() map[string][]string {
 		"filippo.io/age":                                {"backup"},
 		"github.com/cedar-policy/cedar-go":              {"policy"},
 		"github.com/fxamacker/cbor/v2":                  {"contract", "detect", "ledger", "ledger/fabric", "ledger/fabric/evidence", "store"},
-		"github.com/goccy/go-yaml":                      {"gateway", "ledger/fabric/network", "ledger/fabric/profile"},
+		"github.com/goccy/go-yaml":                      {"cmd/bellwether", "gateway", "ledger/fabric/network", "ledger/fabric/profile"},
 		"github.com/hyperledger/fabric-chaincode-go/v2": {"ledger/fabric/chaincode"},
 		"github.com/hyperledger/fabric-gateway":         {"ledger/fabric"},
 		"github.com/hyperledger/fabric-protos-go-apiv2": {"ledger/fabric", "ledger/fabric/chaincode", "ledger/fabric/evidence"},

@@ -101,6 +101,11 @@ func (s *Set) Policies() []Policy {
 	return out
 }
 
+// About describes the policies whose scope names an action, or all actions.
+func (s *Set) About(action string) []Policy {
+	return (&Set{policies: s.byAction[action]}).Policies()
+}
+
 // Compile reads a policy text. What does not parse, or says what no member,
 // action or object of a zone can be, is an *Error that names every place.
 func Compile(text string) (*Set, error) {

@@ -3,6 +3,7 @@ package policy
 import (
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -265,8 +266,8 @@ func FuzzDecide(f *testing.F) {
 	})
 }
 
-// The benchmarks decide one message against sets of several sizes: on two busy
-// cores of an amd64 server, see the package's page.
+// BenchmarkDecide decides one message against sets of several sizes. docs/policy.md
+// has what it takes.
 func BenchmarkDecide(b *testing.B) {
 	sensor, hub, _ := cast()
 	for _, n := range []int{1, 20, 101} {
@@ -284,5 +285,53 @@ func BenchmarkDecide(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// TestPage: every policy on the page for people compiles, and does what the page
+// says beside the default.
+func TestPage(t *testing.T) {
+	page, err := os.ReadFile("../../docs/policy.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all strings.Builder
+	blocks := 0
+	for _, block := range strings.Split(string(page), "```cedar\n")[1:] {
+		text, _, _ := strings.Cut(block, "```")
+		compile(t, text)
+		all.WriteString(text)
+		blocks++
+	}
+	if blocks < 7 {
+		t.Fatalf("only %d policies on the page", blocks)
+	}
+	all.WriteString(Default)
+	s := compile(t, all.String())
+	sensor, hub, _ := cast()
+	camera := Member{ID: "webcam", Role: "camera"}
+	old := Member{ID: "old", Role: "hub", Manufacturer: "Example", Firmware: "010399", Associated: 95_000}
+	trusted := Context{Trust: 900, Height: 99_000}
+	for _, c := range []struct {
+		r    Request
+		want string
+	}{
+		{Request{sensor, "send", hub, trusted}, "true [members-talk sensors-to-hub]"},
+		{Request{sensor, "send", camera, trusted}, "false [sensors-only-to-hubs]"},
+		{Request{camera, "send", hub, trusted}, "false [cameras-encrypt]"},
+		{Request{camera, "send", hub, Context{Encrypted: true}}, "true [members-talk]"},
+		{Request{hub, "send", Group(Everyone), Context{Size: 256}}, "true [members-talk]"},
+		{Request{hub, "send", Group(Everyone), Context{Size: 257}}, "false [announcements]"},
+		{Request{hub, "read", Object{sensor, "readings/1"}, trusted}, "true [readings]"},
+		{Request{hub, "read", Object{sensor, "settings"}, trusted}, "false []"},
+		{Request{old, "request", hub, trusted}, "false [old-firmware]"},
+		{Request{old, "send", hub, trusted}, "true [members-talk]"},
+		{Request{old, "update", Object{old, "a"}, trusted}, "false [newcomers-wait old-firmware]"},
+		{Request{hub, "update", Object{hub, "a"}, trusted}, "true [own-data]"},
+		{Request{hub, "update", Object{hub, "a"}, Context{Trust: 599}}, "false [low-trust]"},
+	} {
+		if d := s.Decide(c.r); fmt.Sprint(d.Allowed, d.Reasons) != c.want {
+			t.Errorf("%v: %v, want %s", c.r, d, c.want)
+		}
 	}
 }
