@@ -30,7 +30,7 @@ const floors = `
 
 	# What is normal for a device, and where observations are kept.
 	nn, zone < detect;
-	zone < baseline;
+	zone < baseline, mud;
 	feature < nbaiot;
 	baseline, detect, durable, feature < evaluate;
 	journal, zone < store;
@@ -63,6 +63,7 @@ const floors = `
 
 	# The only wiring.
 	alert, backup, capture, ledger/embedded, ledger/fabric, proof, simulate, trust < gateway;
+	alert, capture, ledger/embedded, ledger/fabric, mud, proof, simulate, trust < gateway;
 
 	# Attacks that did not happen, on the whole of it.
 	gateway < rehearse;
@@ -82,6 +83,7 @@ func outside() map[string][]string {
 	return map[string][]string{
 		"filippo.io/age":                                {"backup"},
 		"github.com/cedar-policy/cedar-go":              {"policy"},
+		"github.com/digitorus/pkcs7":                    {"mud"},
 		"github.com/fxamacker/cbor/v2":                  {"contract", "detect", "ledger", "ledger/fabric", "ledger/fabric/evidence", "store"},
 		"github.com/goccy/go-yaml":                      {"cmd/bellwether", "gateway", "ledger/fabric/network", "ledger/fabric/profile"},
 		"github.com/hyperledger/fabric-chaincode-go/v2": {"ledger/fabric/chaincode"},
@@ -94,6 +96,7 @@ func outside() map[string][]string {
 		"github.com/transparency-dev/formats":           {"ledger"},
 		"github.com/transparency-dev/merkle":            {"ledger"},
 		"golang.org/x/mod":                              {"identity", "ledger"},
+		"golang.org/x/net":                              {"packet"},
 		"golang.org/x/sync":                             {"gateway"},
 		"golang.org/x/sys":                              {"capture", "gateway", "journal", "store"},
 		"golang.org/x/term":                             {"cmd/bellwether"},

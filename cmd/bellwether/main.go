@@ -66,7 +66,7 @@ Start with:
 	root.AddCommand(demoCommand(), replayCommand(), runCommand(), zoneCommand(), rehearseCommand(), featuresCommand(), storeCommand(), ledgerCommand(),
 		trustCommand(), alertsCommand(), explainCommand(), proveCommand(), verifyCommand(), deviceCommand(), configCommand(), evaluateCommand(), fabricCommand(), chaincodeCommand())
 	root.AddCommand(demoCommand(), replayCommand(), runCommand(), rehearseCommand(), featuresCommand(), storeCommand(), ledgerCommand(),
-		trustCommand(), alertsCommand(), explainCommand(), proveCommand(), verifyCommand(), deviceCommand(), policyCommand(), configCommand(), evaluateCommand(), fabricCommand(), chaincodeCommand())
+		trustCommand(), alertsCommand(), explainCommand(), proveCommand(), verifyCommand(), deviceCommand(), policyCommand(), mudCommand(), configCommand(), evaluateCommand(), fabricCommand(), chaincodeCommand())
 	return root
 }
 
