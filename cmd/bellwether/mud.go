@@ -138,34 +138,44 @@ func readNames(cmd *cobra.Command, captures []string, device zone.MAC) (map[stri
 	if len(captures) == 0 {
 		return nil, nil
 	}
-	return gateway.ReadNames(cmd.Context(), captures, device)
+	names, damaged, err := gateway.ReadNames(cmd.Context(), captures, device)
+	for _, d := range damaged {
+		fmt.Fprintf(os.Stderr, "bellwether: warning: %v; what lies before was read\n", d)
+	}
+	return names, err
 }
 
 func mudLearnCommand() *cobra.Command {
 	var state, output, home string
+	var hosts bool
 	var captures []string
 	c := &cobra.Command{
 		Use: "learn DEVICE --state DIR -o FILE", Short: "Write what a device did while it was learned as a MUD file, signed by the zone",
 		Long: `Makes a MUD file of the snapshots that the device's model in force was learned from:
-for each peer and service one rule in each direction. The detached signature (CMS in
-DER, RFC 8520, section 13.1) is written beside it as FILE.p7s.
+for each local peer and service one rule in each direction; for hosts that are not
+local one for each service, since the addresses of a cloud change from day to day. The
+detached signature (CMS in DER, RFC 8520, section 13.1) is written beside it as
+FILE.p7s.
 
-Without --names peers are addresses. With captures in which name servers answer the
-device, peers outside are named by what it asked for, which outlasts a change of
-address. Only this command reads what is in the packets, and only those answers.`,
-		Example: "  bellwether mud learn 64:16:66:49:3e:cb --state home --names week1/*.pcap -o camera.json",
+With --hosts each host outside has rules of its own, by its address; with --names by
+the name that the device asked for, where the captures hold a name server's answer to
+it. That is stricter, and in a week much of what is normal may lie outside.`,
+		Example: "  bellwether mud learn 64:16:66:49:3e:cb --state home -o camera.json\n  bellwether mud learn 64:16:66:49:3e:cb --state home --hosts --names week1/*.pcap -o camera.json",
 		Args:    exactly(1, "one DEVICE, by its MAC address"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			device, err := parseDevice(args[0])
 			if err != nil {
 				return err
 			}
+			if len(captures) > 0 && !hosts {
+				return usageError{errors.New("mud learn: --names goes with --hosts")}
+			}
 			names, err := readNames(cmd, captures, device)
 			if err != nil {
 				return err
 			}
 			return withState(cmd, state, func(s *gateway.State) error {
-				l, err := s.LearnMUD(cmd.Context(), gateway.LearnMUD{Device: device, Names: names, URL: home})
+				l, err := s.LearnMUD(cmd.Context(), gateway.LearnMUD{Device: device, Hosts: hosts, Names: names, URL: home})
 				if err != nil {
 					return err
 				}
@@ -177,6 +187,7 @@ address. Only this command reads what is in the packets, and only those answers.
 	namesFlag(c, &captures)
 	c.Flags().StringVarP(&output, "output", "o", "", "file to write; its signature becomes FILE.p7s")
 	c.MarkFlagRequired("output")
+	c.Flags().BoolVar(&hosts, "hosts", false, "rules of its own for each host that is not local")
 	c.Flags().StringVar(&home, "url", "", "https URL where the file will be at home (default: one that does not exist)")
 	return c
 }

@@ -3,9 +3,7 @@ package gateway
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"net/netip"
 	"slices"
@@ -26,7 +24,8 @@ const mudURL = "https://bellwether.invalid/"
 // LearnMUD says how a device's network policy is learned.
 type LearnMUD struct {
 	Device zone.MAC
-	Names  map[string][]netip.Addr // what name servers answered the device; nil: none are known
+	Hosts  bool                    // each host that is not local has its own rules
+	Names  map[string][]netip.Addr // what name servers answered the device; with Hosts
 	URL    string                  // where the file will be at home; "": one that does not exist
 }
 
@@ -62,7 +61,7 @@ func (s *State) LearnMUD(ctx context.Context, o LearnMUD) (*LearnedMUD, error) {
 			l.Add(row)
 		}
 	}
-	learned, err := l.Learned(&mud.Site{Names: o.Names})
+	learned, err := l.Learned(&mud.Site{Names: o.Names}, o.Hosts)
 	if err != nil {
 		return nil, err
 	}
@@ -131,53 +130,32 @@ const (
 
 // ReadNames reads from captures what name servers answered a device. It is the
 // only place where the content of packets is looked at, and only done when an
-// operator asks for names.
-func ReadNames(ctx context.Context, patterns []string, device zone.MAC) (map[string][]netip.Addr, error) {
-	paths, err := capture.Expand(patterns)
-	if err != nil {
-		return nil, err
-	}
-	names := map[string][]netip.Addr{}
-	for _, path := range paths {
-		if err := readNames(ctx, path, device, names); err != nil {
-			return nil, err
+// operator asks for names. A damaged capture is read as far as it goes, and told of.
+func ReadNames(ctx context.Context, captures []string, device zone.MAC) (names map[string][]netip.Addr, damaged []error, err error) {
+	names = map[string][]netip.Addr{}
+	var p packet.Packet
+	damaged, err = Frames(ctx, captures, func(fr *capture.Frame) error {
+		packet.Decode(fr.Link, fr.Data, &p)
+		if p.DstMAC == device {
+			addNames(names, &p)
 		}
-	}
+		return nil
+	})
 	for _, addrs := range names {
 		slices.SortFunc(addrs, netip.Addr.Compare)
 	}
-	return names, nil
+	return names, damaged, err
 }
 
-func readNames(ctx context.Context, path string, device zone.MAC, names map[string][]netip.Addr) error {
-	f, err := capture.Open(path)
-	if err != nil {
-		return err
+// addNames takes what a name server's answer says, within bounds.
+func addNames(names map[string][]netip.Addr, p *packet.Packet) {
+	a, ok := p.DNSAnswer()
+	if !ok || len(names) == maxNames && names[a.Name] == nil {
+		return
 	}
-	defer f.Close()
-	var fr capture.Frame
-	var p packet.Packet
-	for n := 0; ; n++ {
-		if n%4096 == 0 && ctx.Err() != nil {
-			return ctx.Err()
-		}
-		err := f.Next(&fr)
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		packet.Decode(fr.Link, fr.Data, &p)
-		if p.DstMAC != device {
-			continue
-		}
-		if a, ok := p.DNSAnswer(); ok && (len(names) < maxNames || names[a.Name] != nil) {
-			for _, addr := range a.Addresses {
-				if had := names[a.Name]; len(had) < maxAddresses && !slices.Contains(had, addr) {
-					names[a.Name] = append(had, addr)
-				}
-			}
+	for _, addr := range a.Addresses {
+		if had := names[a.Name]; len(had) < maxAddresses && !slices.Contains(had, addr) {
+			names[a.Name] = append(had, addr)
 		}
 	}
 }

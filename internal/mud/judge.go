@@ -91,7 +91,13 @@ func (r *Rule) matches(s *zone.Snapshot, site *Site) (matches, certain bool) {
 		return false, true
 	}
 	matches, known := r.Peer.matches(s.Dst, site)
-	return matches, known && r.Unchecked == ""
+	portless := fragment(s) && (r.LocalPort.Set || r.PeerPort.Set)
+	return matches, known && !portless && r.Unchecked == ""
+}
+
+// fragment reports a fragment other than the first, which has no ports.
+func fragment(s *zone.Snapshot) bool {
+	return (s.Proto == protoTCP || s.Proto == protoUDP) && s.SrcPort == 0 && s.DstPort == 0
 }
 
 // endMatches holds the device's address, and the ports or ICMP type, against the rule.
@@ -101,8 +107,7 @@ func (r *Rule) endMatches(s *zone.Snapshot) bool {
 	}
 	switch s.Proto {
 	case protoTCP, protoUDP:
-		fragment := s.SrcPort == 0 && s.DstPort == 0 // a later one has no ports
-		return fragment || r.LocalPort.Matches(s.SrcPort) && r.PeerPort.Matches(s.DstPort)
+		return fragment(s) || r.LocalPort.Matches(s.SrcPort) && r.PeerPort.Matches(s.DstPort)
 	case protoICMP, protoICMPv6:
 		return (r.ICMPType < 0 || r.ICMPType == int(s.DstPort>>8)) && (r.ICMPCode < 0 || r.ICMPCode == int(s.DstPort&255))
 	}

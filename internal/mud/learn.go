@@ -85,22 +85,29 @@ type Learned struct {
 	Last    zone.Time // the newest
 }
 
-// Learned gives the profile: for each peer and service one rule in each
-// direction, by the names of the site where it has some. It is the same for the
-// same snapshots in any order.
-func (l *Learner) Learned(site *Site) (Learned, error) {
+// Learned gives the profile, in each direction: for each service one rule for
+// all hosts that are not local, since those of a cloud change from day to day, and
+// for each local peer its own. With hosts each peer has its own rules, by the
+// names of the site where it has some. It is the same for the same snapshots in
+// any order.
+func (l *Learner) Learned(site *Site, hosts bool) (Learned, error) {
 	out := Learned{Rows: l.rows, Exempt: l.exempt, Dropped: l.dropped, Last: l.last}
-	nameOf := namesByAddress(site)
+	names := namesByAddress(site)
 	rules := map[Rule]bool{}
 	for u := range l.uses {
 		r := l.ruleOf(u)
-		for _, r.Peer = range peersOf(u.peer, nameOf) {
+		if !hosts && !local(u.peer) {
+			rules[r] = true
+			rules[Rule{Drop: true, IPv6: r.IPv6, Proto: -1, ICMPType: -1, ICMPCode: -1, Peer: Peer{Class: "local-networks"}}] = true
+			continue
+		}
+		for _, r.Peer = range peersOf(u.peer, names) {
 			rules[r] = true
 		}
 	}
 	for _, r := range widen(rules) {
 		if len(out.Profile.From) == MaxRules/2 {
-			return out, fmt.Errorf("mud: more than %d rules: this device talks to too many peers to be described; names help (--names)", MaxRules/2)
+			return out, fmt.Errorf("mud: more than %d rules: this device talks to too many peers to be described", MaxRules/2)
 		}
 		r.Name = fmt.Sprintf("from-%d", len(out.Profile.From)+1)
 		out.Profile.From = append(out.Profile.From, r)
@@ -187,7 +194,19 @@ func (r Rule) anyPort() Rule {
 	return r
 }
 
-// compare orders rules by family, protocol, peer, ports.
+// rank puts the rules of known peers first, then that no other local peer is
+// allowed, then those of anybody.
+func (r *Rule) rank() int {
+	switch {
+	case r.Drop:
+		return 1
+	case r.Peer == Peer{}:
+		return 2
+	}
+	return 0
+}
+
+// compare orders rules by family, rank, protocol, peer, ports.
 func (r Rule) compare(o Rule) int {
 	order := func(b bool) int {
 		if b {
@@ -195,7 +214,7 @@ func (r Rule) compare(o Rule) int {
 		}
 		return 0
 	}
-	return cmp.Or(order(r.IPv6)-order(o.IPv6), r.Proto-o.Proto, cmp.Compare(r.Peer.Name, o.Peer.Name), cmp.Compare(r.Peer.Class, o.Peer.Class),
+	return cmp.Or(order(r.IPv6)-order(o.IPv6), r.rank()-o.rank(), r.Proto-o.Proto, cmp.Compare(r.Peer.Name, o.Peer.Name), cmp.Compare(r.Peer.Class, o.Peer.Class),
 		r.Peer.Net.Addr().Compare(o.Peer.Net.Addr()), cmp.Compare(r.PeerPort.Low, o.PeerPort.Low), cmp.Compare(r.LocalPort.Low, o.LocalPort.Low),
 		order(r.PeerPort.Set)-order(o.PeerPort.Set), order(r.LocalPort.Set)-order(o.LocalPort.Set), r.ICMPType-o.ICMPType, r.ICMPCode-o.ICMPCode,
 		cmp.Compare(r.Initiated, o.Initiated))
