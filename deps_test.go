@@ -62,8 +62,7 @@ const floors = `
 	identity, monitor < proof;
 
 	# The only wiring.
-	alert, backup, capture, ledger/embedded, ledger/fabric, proof, simulate, trust < gateway;
-	alert, capture, ledger/embedded, ledger/fabric, mud, proof, simulate, trust < gateway;
+	alert, backup, capture, ledger/embedded, ledger/fabric, mud, proof, simulate, trust < gateway;
 
 	# Attacks that did not happen, on the whole of it.
 	gateway < rehearse;
