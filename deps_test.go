@@ -19,17 +19,18 @@ import (
 // its drivers, and only gateway puts the parts together.
 const floors = `
 	# The vocabulary, pure maths, and files that survive a crash.
-	NONE < zone, nn, durable, journal, identity, backup;
+	NONE < zone, nn, durable, journal, identity, backup, policy;
 
 	# What a packet is, what a transaction may say, what a ledger must promise.
-	zone < packet, contract, ledger;
+	zone < packet, ledger;
+	policy, zone < contract;
 
 	# Where packets come from, and what is measured on them.
 	packet < capture, feature, roster, simulate;
 
 	# What is normal for a device, and where observations are kept.
 	nn, zone < detect;
-	zone < baseline;
+	zone < baseline, mud;
 	feature < nbaiot;
 	baseline, detect, durable, feature < evaluate;
 	journal, zone < store;
@@ -61,7 +62,7 @@ const floors = `
 	identity, ledger/fabric/evidence, monitor < proof;
 
 	# The only wiring.
-	alert, backup, capture, ledger/embedded, ledger/fabric, proof, simulate, trust < gateway;
+	alert, backup, capture, ledger/embedded, ledger/fabric, mud, proof, simulate, trust < gateway;
 
 	# Attacks that did not happen, on the whole of it.
 	gateway < rehearse;
@@ -80,8 +81,10 @@ const beside = "test/"
 func outside() map[string][]string {
 	return map[string][]string{
 		"filippo.io/age":                                {"backup"},
+		"github.com/cedar-policy/cedar-go":              {"policy"},
+		"github.com/digitorus/pkcs7":                    {"mud"},
 		"github.com/fxamacker/cbor/v2":                  {"contract", "detect", "ledger", "ledger/fabric", "ledger/fabric/evidence", "store"},
-		"github.com/goccy/go-yaml":                      {"gateway", "ledger/fabric/network", "ledger/fabric/profile"},
+		"github.com/goccy/go-yaml":                      {"cmd/bellwether", "gateway", "ledger/fabric/network", "ledger/fabric/profile"},
 		"github.com/hyperledger/fabric-chaincode-go/v2": {"ledger/fabric/chaincode"},
 		"github.com/hyperledger/fabric-gateway":         {"ledger/fabric"},
 		"github.com/hyperledger/fabric-protos-go-apiv2": {"ledger/fabric", "ledger/fabric/chaincode", "ledger/fabric/evidence"},
@@ -92,6 +95,7 @@ func outside() map[string][]string {
 		"github.com/transparency-dev/formats":           {"ledger"},
 		"github.com/transparency-dev/merkle":            {"ledger"},
 		"golang.org/x/mod":                              {"identity", "ledger"},
+		"golang.org/x/net":                              {"packet"},
 		"golang.org/x/sync":                             {"gateway"},
 		"golang.org/x/sys":                              {"capture", "gateway", "journal", "store"},
 		"golang.org/x/term":                             {"cmd/bellwether"},

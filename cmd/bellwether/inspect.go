@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/ed25519"
 	"encoding/json"
 	"errors"
@@ -176,11 +177,23 @@ func explainCommand() *cobra.Command {
 				alert.Write(cmd.OutOrStdout(), &a, zone.AlertID(digest))
 				alert.WriteFeatures(cmd.OutOrStdout(), &a)
 				fmt.Fprintf(cmd.OutOrStdout(), "  snapshots SEQ %d to %d; model %s\n", a.First, a.Last, a.Model.Short())
-				return nil
+				return explainMUD(cmd, s, &a)
 			})
 		},
 	}
 	stateFlag(c, &dir)
 	c.Flags().BoolVar(&asJSON, "json", false, "print the alert record as JSON")
 	return c
+}
+
+// explainMUD names what of an alert's evidence lies outside the device's network
+// policy, if it has one.
+func explainMUD(cmd *cobra.Command, s *gateway.State, a *zone.Alert) error {
+	r, m, ok, err := s.AlertMUD(cmd.Context(), a)
+	if err != nil || !ok {
+		return err
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "  held against its network policy %s, signed by %s:\n", m.SHA256.Short(), cmp.Or(m.Signer, "nobody"))
+	printStanding(cmd.OutOrStdout(), r, "    ")
+	return nil
 }

@@ -64,7 +64,7 @@ Start with:
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(demoCommand(), replayCommand(), runCommand(), zoneCommand(), rehearseCommand(), featuresCommand(), storeCommand(), ledgerCommand(),
-		trustCommand(), alertsCommand(), explainCommand(), proveCommand(), verifyCommand(), deviceCommand(), configCommand(), evaluateCommand(), fabricCommand(), chaincodeCommand())
+		trustCommand(), alertsCommand(), explainCommand(), proveCommand(), verifyCommand(), deviceCommand(), policyCommand(), mudCommand(), configCommand(), evaluateCommand(), fabricCommand(), chaincodeCommand())
 	return root
 }
 

@@ -38,6 +38,7 @@ const (
 	leaseFile  = "leases.log"
 	trialFile  = "trials.log"
 	runFile    = "runs.log"
+	mudFile    = "mud.log"
 )
 
 // Identity is how a zone is created when its state directory is empty.
@@ -73,6 +74,7 @@ type State struct {
 	Zone   contract.ZoneState
 	lock   *os.File
 	runs   *runs
+	muds   *muds
 }
 
 // OpenState opens a zone's state directory, or makes a new zone in an empty
@@ -177,6 +179,9 @@ func (s *State) open(ctx context.Context, o StateOptions) (err error) {
 		return err
 	}
 	if s.Trials, err = openTrials(s.path(trialFile)); err != nil {
+		return err
+	}
+	if s.muds, err = readMUDs(s.path(mudFile)); err != nil {
 		return err
 	}
 	if o.ReadOnly {
