@@ -153,7 +153,7 @@ func (v *vectors) ledger(key ed25519.PrivateKey) {
 	v.b.WriteString("\n# With that as block 1, the handover of the chain.\n")
 	second, err := chain.Seal(key, ledger.Content{Zone: group, Txs: [][]byte{raw}, State: digest, Time: vectorTime + 3e9})
 	v.must(err)
-	over, err := chain.HandOver(second, state, func(uint64) (zone.Hash, error) { return hash, nil })
+	over, err := chain.HandOver(state, func(n uint64) (*ledger.Block, error) { return []*ledger.Block{block, second}[n], nil })
 	v.must(err)
 	v.bytes("handover", over.Bytes())
 	_, err = over.Verify(master)

@@ -21,7 +21,7 @@ import (
 	"bellwether/internal/ledger/fabric"
 	"bellwether/internal/ledger/fabric/evidence"
 	"bellwether/internal/ledger/fabric/network"
-	"bellwether/internal/ledger/fabric/nodes"
+	"bellwether/internal/ledger/fabric/networktest"
 	"bellwether/internal/proof"
 	"bellwether/internal/simulate"
 	"bellwether/internal/zone"
@@ -64,19 +64,7 @@ func mustMigrate(t testing.TB, dir string, c Config) *fabric.Migration {
 // definedAs puts another chaincode, and so an empty zone, on the network's channel.
 func definedAs(t testing.TB, n *network.Network, c Config, name string) Config {
 	t.Helper()
-	module, err := nodes.Find(".")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cache, err := nodes.Cache()
-	if err != nil {
-		t.Fatal(err)
-	}
-	programs, err := nodes.Build(t.Context(), module, cache, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := n.Define(t.Context(), network.Options{Dir: ".", Programs: programs, Chaincode: []string{os.Args[0], "chaincode"}, Tied: true}, name); err != nil {
+	if err := n.Define(t.Context(), networktest.Options(t, network.Options{Dir: "."}), name); err != nil {
 		t.Fatal(err)
 	}
 	c.Ledger.Fabric.Chaincode = name

@@ -11,7 +11,6 @@ import (
 	"bellwether/internal/contract"
 	"bellwether/internal/ledger"
 	"bellwether/internal/ledger/ledgertest"
-	"bellwether/internal/zone"
 )
 
 // handover hands over the first n blocks of chain.
@@ -29,7 +28,7 @@ func handover(t testing.TB, blocks []*ledger.Block, n int) *ledger.Handover {
 			}
 		}
 	}
-	h, err := c.HandOver(blocks[n-1], state, func(i uint64) (zone.Hash, error) { return blocks[i].Header.Hash(), nil })
+	h, err := c.HandOver(state, func(i uint64) (*ledger.Block, error) { return blocks[i], nil })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -189,7 +188,7 @@ func TestTooManyDevices(t *testing.T) {
 	for i := range 20_000 {
 		state[fmt.Sprintf("device/%05d", i)] = make([]byte, 250)
 	}
-	if _, err := c.HandOver(b, state, nil); err == nil || !strings.Contains(err.Error(), "at most 4194304") {
+	if _, err := c.HandOver(state, func(uint64) (*ledger.Block, error) { return b, nil }); err == nil || !strings.Contains(err.Error(), "at most 4194304") {
 		t.Errorf("got %v", err)
 	}
 }
