@@ -19,7 +19,7 @@ import (
 // its drivers, and only gateway puts the parts together.
 const floors = `
 	# The vocabulary, pure maths, and files that survive a crash.
-	NONE < zone, nn, durable, journal, identity, cose, policy;
+	NONE < zone, nn, durable, journal, identity, backup, cose, policy;
 
 	# What a packet is, what a transaction may say, what a ledger must promise.
 	zone < packet, ledger;
@@ -31,7 +31,7 @@ const floors = `
 
 	# What is normal for a device, and where observations are kept.
 	nn, zone < detect;
-	zone < baseline;
+	zone < baseline, mud;
 	feature < nbaiot;
 	baseline, detect, durable, feature < evaluate;
 	journal, zone < store;
@@ -43,10 +43,11 @@ const floors = `
 
 	# The contract on Hyperledger Fabric, and the programs of its nodes.
 	contract, ledger < ledger/fabric/chaincode;
-	NONE < ledger/fabric/nodes;
-	durable, ledger/fabric/chaincode, ledger/fabric/nodes < ledger/fabric/network;
+	NONE < ledger/fabric/nodes, ledger/fabric/pkcs11, ledger/fabric/profile, ledger/fabric/softhsm;
+	durable, ledger/fabric/chaincode, ledger/fabric/nodes, ledger/fabric/profile < ledger/fabric/network;
+	ledger/fabric/network < ledger/fabric/networktest;
 	ledger/fabric/chaincode < ledger/fabric/evidence;
-	durable, journal, ledger/fabric/evidence, ledger/producer < ledger/fabric;
+	durable, journal, ledger/fabric/evidence, ledger/fabric/pkcs11, ledger/fabric/profile, ledger/producer < ledger/fabric;
 
 	# What the entries of a ledger are worth.
 	contract < trust;
@@ -59,10 +60,10 @@ const floors = `
 
 	# What leaves the gateway.
 	durable, ledger, packet < alert;
-	identity, monitor < proof;
+	identity, ledger/fabric/evidence, monitor < proof;
 
 	# The only wiring.
-	alert, capture, ledger/embedded, ledger/fabric, proof, simulate, trust < gateway;
+	alert, backup, capture, ledger/embedded, ledger/fabric, mud, proof, simulate, trust < gateway;
 
 	# Attacks that did not happen, on the whole of it.
 	gateway < rehearse;
@@ -80,9 +81,11 @@ const beside = "test/"
 // more. What is not listed here is the standard library's or refused.
 func outside() map[string][]string {
 	return map[string][]string{
+		"filippo.io/age":                                {"backup"},
 		"github.com/cedar-policy/cedar-go":              {"policy"},
+		"github.com/digitorus/pkcs7":                    {"mud"},
 		"github.com/fxamacker/cbor/v2":                  {"contract", "cose", "detect", "ledger", "ledger/fabric", "ledger/fabric/evidence", "message", "store"},
-		"github.com/goccy/go-yaml":                      {"cmd/bellwether", "gateway", "ledger/fabric/network"},
+		"github.com/goccy/go-yaml":                      {"cmd/bellwether", "gateway", "ledger/fabric/network", "ledger/fabric/profile"},
 		"github.com/hyperledger/fabric-chaincode-go/v2": {"ledger/fabric/chaincode"},
 		"github.com/hyperledger/fabric-gateway":         {"ledger/fabric"},
 		"github.com/hyperledger/fabric-protos-go-apiv2": {"ledger/fabric", "ledger/fabric/chaincode", "ledger/fabric/evidence"},
@@ -93,6 +96,7 @@ func outside() map[string][]string {
 		"github.com/transparency-dev/formats":           {"ledger"},
 		"github.com/transparency-dev/merkle":            {"ledger"},
 		"golang.org/x/mod":                              {"identity", "ledger"},
+		"golang.org/x/net":                              {"packet"},
 		"golang.org/x/sync":                             {"gateway"},
 		"golang.org/x/sys":                              {"capture", "gateway", "journal", "store"},
 		"golang.org/x/term":                             {"cmd/bellwether"},

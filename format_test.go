@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"bellwether/internal/backup"
 	"bellwether/internal/contract"
 	"bellwether/internal/identity"
 	"bellwether/internal/journal"
@@ -65,6 +66,7 @@ func TestFormatVectors(t *testing.T) {
 	v.ledger(key)
 	v.rows()
 	v.alert()
+	v.share()
 	if *rewrite {
 		v.must(os.WriteFile(vectorFile, []byte(v.b.String()), 0o644))
 	}
@@ -148,6 +150,14 @@ func (v *vectors) ledger(key ed25519.PrivateKey) {
 	digest, err = contract.Digest(state)
 	v.must(err)
 	v.bytes("silence.state", digest[:])
+	v.b.WriteString("\n# With that as block 1, the handover of the chain.\n")
+	second, err := chain.Seal(key, ledger.Content{Zone: group, Txs: [][]byte{raw}, State: digest, Time: vectorTime + 3e9})
+	v.must(err)
+	over, err := chain.HandOver(state, func(n uint64) (*ledger.Block, error) { return []*ledger.Block{block, second}[n], nil })
+	v.must(err)
+	v.bytes("handover", over.Bytes())
+	_, err = over.Verify(master)
+	v.must(err)
 }
 
 func (v *vectors) rows() {
@@ -182,4 +192,14 @@ func (v *vectors) alert() {
 	v.text("alert", string(b))
 	v.bytes("alert.digest", digest[:])
 	v.text("alert.id", zone.AlertID(digest))
+}
+
+func (v *vectors) share() {
+	s := backup.Share{Zone: [4]byte{0x8c, 0x41, 0xf0, 0x0d}, Backup: backup.ID{1, 2, 3, 4, 5, 6, 7, 8}, Index: 2, Threshold: 3, Of: 5}
+	for i := range s.Value {
+		s.Value[i] = byte(i * 7)
+	}
+	v.b.WriteString("\n# A share of a backup's key: number 2 of 5, 3 of which give it.\n")
+	v.bytes("share", s.Bytes())
+	v.text("share.text", s.Encode())
 }

@@ -14,11 +14,11 @@ import (
 )
 
 // clocks are the rooms that may ask for the time. Everywhere else time is data.
-// A network is waited for, and its certificates expire.
-var clocks = []string{"gateway", "ledger/fabric", "ledger/fabric/network", "cmd/bellwether"}
+// A network and a token are waited for, and certificates expire.
+var clocks = []string{"gateway", "ledger/fabric", "ledger/fabric/network", "ledger/fabric/pkcs11", "cmd/bellwether"}
 
 // pure rooms do no input or output of their own.
-var pure = []string{"contract", "detect", "feature", "ledger", "nn", "packet", "policy", "proof", "simulate", "trust", "zone"}
+var pure = []string{"contract", "detect", "feature", "ledger", "mud", "nn", "packet", "policy", "proof", "simulate", "trust", "zone"}
 
 // drawers are names that do not say what is inside.
 var drawers = []string{"base", "common", "core", "helper", "helpers", "lib", "misc", "shared", "tools", "util", "utils"}
@@ -41,7 +41,7 @@ func packages(t *testing.T) []*pkg {
 		switch {
 		case err != nil:
 			return err
-		case d.IsDir() && name != "." && (strings.HasPrefix(base, ".") || base == "testdata"):
+		case d.IsDir() && name != "." && (strings.HasPrefix(base, ".") || base == "testdata" || otherModule(tree, name)):
 			return fs.SkipDir
 		case d.IsDir() || !strings.HasSuffix(base, ".go") || strings.HasSuffix(base, "_test.go"):
 			return nil
@@ -61,6 +61,12 @@ func packages(t *testing.T) []*pkg {
 		t.Fatalf("only %d packages were found: this is not the whole tree", len(found))
 	}
 	return slices.SortedFunc(maps.Values(found), func(a, b *pkg) int { return strings.Compare(a.name, b.name) })
+}
+
+// otherModule reports a directory whose code is not linked into this module's.
+func otherModule(tree fs.FS, dir string) bool {
+	_, err := fs.Stat(tree, path.Join(dir, "go.mod"))
+	return err == nil
 }
 
 // at says where a piece of syntax is.

@@ -20,14 +20,14 @@ import (
 
 func fabricCommand() *cobra.Command {
 	return group("fabric", "A ledger on Hyperledger Fabric: a network of one machine, and what an existing one needs",
-		fabricUpCommand(), fabricDownCommand(), fabricStatusCommand(), fabricPackageCommand(), fabricCheckCommand(), fabricProveCommand(), fabricVerifyCommand())
+		fabricBuildCommand(), fabricUpCommand(), fabricDownCommand(), fabricStatusCommand(), fabricPackageCommand(), fabricRequestCommand(), fabricIssueCommand(), fabricCheckCommand())
 }
 
 func fabricUpCommand() *cobra.Command {
 	var o network.Options
 	c := &cobra.Command{
 		Use: "up --dir DIR", Short: "Bring up a Fabric network on this machine",
-		Long: `Makes a real Hyperledger Fabric network of plain processes on 127.0.0.1, with the channel
+		Long: `Makes a real Hyperledger Fabric network of plain processes on this machine, with the channel
 and the chaincode that a zone needs, or starts again the one that is in DIR. Everything
 is in DIR, private keys too. The nodes go on when this command ends; 'fabric down' stops
 them.
@@ -74,19 +74,28 @@ func fabricUp(ctx context.Context, w io.Writer, o network.Options) error {
 	return nil
 }
 
+func fabricBuildCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "build", Short: "Build the programs of a Fabric network into the cache",
+		Long: `Builds peer and orderer from Go modules, unless that was done before, and prints their
+directory, for 'fabric up --programs'. It takes Go and a checkout of Bellwether.`,
+		Args: exactly(0, "no arguments"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			dir, err := buildNodes(cmd.Context())
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), dir)
+			return err
+		},
+	}
+}
+
 // buildNodes gives the cached programs of the nodes, and builds them at first.
 func buildNodes(ctx context.Context) (string, error) {
-	module, err := nodes.Find(".")
-	if err != nil {
-		return "", err
-	}
-	cache, err := nodes.Cache()
-	if err != nil {
-		return "", err
-	}
 	b, said := newBar(), ""
 	defer b.clear()
-	return nodes.Build(ctx, module, cache, func(stage string, done, total int64) {
+	return nodes.Built(ctx, func(stage string, done, total int64) {
 		if said != stage {
 			said = stage
 			fmt.Fprintf(os.Stderr, "bellwether: Fabric's programs, built once: %s\n", stage)
@@ -229,9 +238,13 @@ chaincode's version are right, and when the certificate expires. It writes nothi
 			if asJSON {
 				return json.NewEncoder(w).Encode(r)
 			}
-			_, err = fmt.Fprintf(w, "peer        %s, as %s of %s\nchannel     %s, %d blocks, first block %s\nchaincode   %s, %s\ncertificate until %s, %d days\n",
+			key := "a file"
+			if r.Token {
+				key = "in a PKCS #11 token, which signed"
+			}
+			_, err = fmt.Fprintf(w, "peer        %s, as %s of %s\nchannel     %s, %d blocks, first block %s\nchaincode   %s, %s\ncertificate until %s, %d days\nkey         %s\n",
 				r.Peer, r.Subject, r.MSP, r.Channel, r.Height, r.First.Short(), r.Chaincode, r.Version,
-				r.Expires.Format(time.RFC3339), int(time.Until(r.Expires).Hours()/24))
+				r.Expires.Format(time.RFC3339), int(time.Until(r.Expires).Hours()/24), key)
 			return err
 		},
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/ed25519"
 	"encoding/json"
 	"errors"
@@ -14,7 +15,6 @@ import (
 	"bellwether/internal/alert"
 	"bellwether/internal/gateway"
 	"bellwether/internal/identity"
-	"bellwether/internal/proof"
 	"bellwether/internal/zone"
 )
 
@@ -34,7 +34,7 @@ func printJSON(w io.Writer, v any) error {
 }
 
 func ledgerCommand() *cobra.Command {
-	return group("ledger", "Look into the zone's ledger and check it", ledgerShowCommand(), ledgerVerifyCommand())
+	return group("ledger", "Look into the zone's ledger and check it", ledgerShowCommand(), ledgerVerifyCommand(), ledgerHeadCommand(), ledgerCompareCommand(), ledgerMigrateCommand())
 }
 
 func ledgerShowCommand() *cobra.Command {
@@ -177,7 +177,7 @@ func explainCommand() *cobra.Command {
 				alert.Write(cmd.OutOrStdout(), &a, zone.AlertID(digest))
 				alert.WriteFeatures(cmd.OutOrStdout(), &a)
 				fmt.Fprintf(cmd.OutOrStdout(), "  snapshots SEQ %d to %d; model %s\n", a.First, a.Last, a.Model.Short())
-				return nil
+				return explainMUD(cmd, s, &a)
 			})
 		},
 	}
@@ -186,75 +186,14 @@ func explainCommand() *cobra.Command {
 	return c
 }
 
-func proveCommand() *cobra.Command {
-	var dir, output string
-	c := &cobra.Command{
-		Use: "prove ALERT --state DIR -o FILE", Short: "Write a proof of an alert that a stranger can check offline",
-		Args: exactly(1, "one ALERT, by its ID"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return withState(cmd, dir, func(s *gateway.State) error {
-				b, err := s.Prove(cmd.Context(), args[0])
-				if err != nil {
-					return err
-				}
-				raw, err := b.Marshal()
-				if err != nil {
-					return err
-				}
-				if err := writeTo(output, func(f io.Writer) error { _, err := f.Write(raw); return err }); err != nil {
-					return err
-				}
-				fmt.Fprintf(os.Stderr, "the anchor to check it with: %s\n", b.Anchor)
-				return nil
-			})
-		},
+// explainMUD names what of an alert's evidence lies outside the device's network
+// policy, if it has one.
+func explainMUD(cmd *cobra.Command, s *gateway.State, a *zone.Alert) error {
+	r, m, ok, err := s.AlertMUD(cmd.Context(), a)
+	if err != nil || !ok {
+		return err
 	}
-	stateFlag(c, &dir)
-	c.Flags().StringVarP(&output, "output", "o", "", "file to write (default: standard output)")
-	return c
-}
-
-func verifyCommand() *cobra.Command {
-	var anchor string
-	c := &cobra.Command{
-		Use: "verify FILE", Short: "Check a proof of an alert, offline",
-		Long: `Checks a proof bundle with nothing but this program and the zone's public key: that the
-zone signed it, that its ledger holds the verdict, the model and the hashes of the
-snapshots, that the model gives these snapshots their scores, and that the alert
-says what they show. Names the field that does not hold, if one does not.`,
-		Args: exactly(1, "one FILE"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			key, err := readAnchor(anchor)
-			if err != nil {
-				return err
-			}
-			f, err := os.Open(args[0])
-			if err != nil {
-				return err
-			}
-			defer f.Close()
-			b, err := proof.Read(f)
-			if err != nil {
-				return fmt.Errorf("%s: %w", args[0], err)
-			}
-			steps, err := proof.Verify(b, key)
-			for _, s := range steps {
-				mark := "ok  "
-				if s.Warning {
-					mark = "WARN"
-				}
-				fmt.Fprintf(cmd.OutOrStdout(), "%s %-9s %s\n", mark, s.Name, s.Says)
-			}
-			if err != nil {
-				return fmt.Errorf("%s does not hold: %w", args[0], err)
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "\n%s (%s): %s\n", b.Alert.Name, b.Alert.Device, b.Alert.Text)
-			if key == nil {
-				fmt.Fprintln(os.Stderr, "bellwether: warning: checked against the key in the bundle only: give --anchor KEY to know whose it is")
-			}
-			return nil
-		},
-	}
-	c.Flags().StringVar(&anchor, "anchor", "", "the zone's public key, or a file that holds it")
-	return c
+	fmt.Fprintf(cmd.OutOrStdout(), "  held against its network policy %s, signed by %s:\n", m.SHA256.Short(), cmp.Or(m.Signer, "nobody"))
+	printStanding(cmd.OutOrStdout(), r, "    ")
+	return nil
 }

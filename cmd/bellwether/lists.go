@@ -4,7 +4,7 @@ import "strings"
 
 // listFlags take every argument up to the next flag, as a shell leaves them
 // when it expands a glob.
-var listFlags = map[string]bool{"--learn": true, "--watch": true, "--benign": true}
+var listFlags = map[string]bool{"--learn": true, "--watch": true, "--benign": true, "--names": true}
 
 // spreadLists writes "--learn a b" as "--learn a --learn b".
 func spreadLists(args []string) []string {

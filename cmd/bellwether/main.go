@@ -63,8 +63,8 @@ Start with:
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(demoCommand(), replayCommand(), runCommand(), rehearseCommand(), featuresCommand(), storeCommand(), ledgerCommand(),
-		trustCommand(), alertsCommand(), explainCommand(), proveCommand(), verifyCommand(), deviceCommand(), policyCommand(), configCommand(), evaluateCommand(), fabricCommand(), chaincodeCommand())
+	root.AddCommand(demoCommand(), replayCommand(), runCommand(), zoneCommand(), rehearseCommand(), featuresCommand(), storeCommand(), ledgerCommand(),
+		trustCommand(), alertsCommand(), explainCommand(), proveCommand(), verifyCommand(), deviceCommand(), policyCommand(), mudCommand(), configCommand(), evaluateCommand(), fabricCommand(), chaincodeCommand())
 	return root
 }
 

@@ -510,6 +510,9 @@ func walkMembers(t *testing.T, r *rand.Rand, steps int) {
 	if !maps.EqualFunc(again, c.state, bytes.Equal) {
 		t.Error("Replay gives another state")
 	}
+	if z, err := CheckState(c.state); err != nil || z.ID != group() {
+		t.Errorf("%s, %v", z.ID, err)
+	}
 }
 
 func FuzzMembers(f *testing.F) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -97,6 +98,67 @@ func Devices(s Reader) ([]DeviceState, error) {
 		}
 	}
 	return devices, nil
+}
+
+// CheckState holds a state that comes from elsewhere against its own form: one
+// zone, whose ID follows from its content, everything else under the key that it
+// says, every value as it is written, and nothing more. It gives the zone. That
+// transactions led to this state is for whoever signed its digest.
+func CheckState(s Reader) (ZoneState, error) {
+	z := ZoneState{}
+	keys, err := s.Keys("")
+	if err != nil {
+		return z, fmt.Errorf("check state: %w", err)
+	}
+	for _, key := range keys {
+		raw, err := s.Get(key)
+		if err == nil && key == zoneKey {
+			err = decode(raw, &z)
+		} else if err == nil {
+			err = checkValue(key, raw)
+		}
+		if err != nil {
+			return z, fmt.Errorf("check state: %q: %w", key, err)
+		}
+	}
+	if z.ID != GroupID(z.Master[:], z.Created, z.Name) {
+		return z, fmt.Errorf("check state: it names no zone, or one whose ID %s does not follow from its content", z.ID.Short())
+	}
+	return z, nil
+}
+
+// checkValue holds a value against its key.
+func checkValue(key string, raw []byte) error {
+	kind, _, _ := strings.Cut(key, "/")
+	var err error
+	belongs := key
+	switch kind + "/" {
+	case devicePrefix:
+		var d DeviceState
+		err = decode(raw, &d)
+		belongs = deviceKey(d.MAC)
+	case memberPrefix:
+		var m MemberState
+		err = decode(raw, &m)
+		belongs = memberKey(m.Member)
+	case keyPrefix:
+		var id zone.MemberID
+		err = decode(raw, &id)
+	case dataPrefix:
+		err = decode(raw, &DataState{})
+	case rollKey + "/":
+		err = decode(raw, &RollState{})
+		belongs = rollKey
+	case policyKey + "/":
+		err = decode(raw, &PolicyState{})
+		belongs = policyKey
+	default:
+		err = errors.New("there is no such key")
+	}
+	if err == nil && key != belongs {
+		err = fmt.Errorf("it holds what belongs under %q", belongs)
+	}
+	return err
 }
 
 func read(s Reader, key string, v any) (bool, error) {

@@ -9,6 +9,7 @@ package durable
 
 import (
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,6 +22,15 @@ const prefix = ".new-"
 // whatever the umask. On return it is durable. On error the old file is as it was,
 // unless only the directory's fsync failed: then it is the old or the new one.
 func WriteFile(path string, b []byte, perm os.FileMode) error {
+	return Write(path, perm, func(w io.Writer) error {
+		_, err := w.Write(b)
+		return err
+	})
+}
+
+// Write is WriteFile of what content writes, which may be more than memory
+// holds. An error of content's is Write's, and the old file stays.
+func Write(path string, perm os.FileMode, content func(io.Writer) error) error {
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return &os.PathError{Op: "replace", Path: path, Err: errors.New("not a regular file")}
 	}
@@ -29,7 +39,7 @@ func WriteFile(path string, b []byte, perm os.FileMode) error {
 		return err
 	}
 	defer os.Remove(tmp.Name())
-	_, err = tmp.Write(b)
+	err = content(tmp)
 	if err == nil {
 		err = tmp.Chmod(perm)
 	}

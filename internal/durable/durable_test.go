@@ -3,6 +3,7 @@ package durable
 import (
 	"bytes"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -166,4 +167,27 @@ func readWhole(t *testing.T, path string) byte {
 		t.Fatalf("the file is no whole version: %d bytes, %v", len(b), err)
 	}
 	return b[0]
+}
+
+// TestWriteInterrupted: what content does not finish is not there.
+func TestWriteInterrupted(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "file")
+	if err := WriteFile(path, []byte("old"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	broken := errors.New("broken")
+	err := Write(path, 0o600, func(w io.Writer) error {
+		if _, err := io.WriteString(w, "half of the ne"); err != nil {
+			return err
+		}
+		return broken
+	})
+	if !errors.Is(err, broken) {
+		t.Errorf("got %v", err)
+	}
+	checkContent(t, path, "old")
+	if left := names(t, dir); len(left) != 1 {
+		t.Errorf("left in the directory: %q", left)
+	}
 }

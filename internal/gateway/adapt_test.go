@@ -52,7 +52,7 @@ func (p *patient) proves(id string) {
 		if err != nil {
 			p.Fatal(err)
 		}
-		if _, err := proof.Verify(b, key); err != nil {
+		if _, err := proof.Verify(b, key, nil); err != nil {
 			p.Errorf("the proof of %s: %v", id, err)
 		}
 	})

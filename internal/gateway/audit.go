@@ -64,6 +64,11 @@ func VerifyState(ctx context.Context, dir string, anchor ed25519.PublicKey, prog
 		return nil, err
 	}
 	defer lock.Close()
+	return verifyState(ctx, dir, anchor, progress)
+}
+
+// verifyState is VerifyState of a directory that this process has locked.
+func verifyState(ctx context.Context, dir string, anchor ed25519.PublicKey, progress func(stage string, done, total int64)) (*Audit, error) {
 	a := &auditor{dir: dir, segments: map[rangeKey]entry{}, known: map[string]bool{}, said: map[zone.Hash]bool{}}
 	if progress == nil {
 		progress = func(string, int64, int64) {}
@@ -71,7 +76,7 @@ func VerifyState(ctx context.Context, dir string, anchor ed25519.PublicKey, prog
 	for _, part := range []func() error{
 		func() error { return a.ledger(ctx, anchor, progress) },
 		func() error { return a.store(ctx, progress) },
-		a.fabric, a.key, a.models, a.alerts, a.leases, a.trials, a.runs, a.strangers,
+		a.fabric, a.key, a.models, a.alerts, a.leases, a.trials, a.runs, a.muds, a.strangers,
 	} {
 		if err := part(); err != nil {
 			return nil, err
@@ -255,10 +260,25 @@ func (a *auditor) runs() error {
 	return nil
 }
 
+func (a *auditor) muds() error {
+	for rec, err := range journal.Scan(a.path(mudFile), mudKind) {
+		if errors.Is(err, fs.ErrNotExist) {
+			break // no device was given a network policy
+		}
+		if err == nil {
+			_, err = parseMUD(rec.Payload)
+		}
+		if err != nil {
+			a.found("network policies: %v", err)
+		}
+	}
+	return nil
+}
+
 // belongs says what may be in a state directory and in its ledger.
 func belongs() map[string][]string {
 	return map[string][]string{
-		"":        {formatFile, lockFile, keyFile, ledgerDir, storeDir, modelDir, alertFile, leaseFile, trialFile, runFile, socketFile},
+		"":        {formatFile, lockFile, keyFile, ledgerDir, storeDir, modelDir, alertFile, leaseFile, trialFile, runFile, mudFile, socketFile},
 		ledgerDir: append(fabric.Files(), connectionFile),
 	}
 }

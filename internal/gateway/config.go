@@ -19,6 +19,7 @@ import (
 	"bellwether/internal/feature"
 	"bellwether/internal/ledger"
 	"bellwether/internal/ledger/fabric"
+	"bellwether/internal/ledger/fabric/pkcs11"
 	"bellwether/internal/monitor"
 	"bellwether/internal/roster"
 	"bellwether/internal/trust"
@@ -138,16 +139,34 @@ type LedgerConfig struct {
 }
 
 // FabricConfig says how a channel of Hyperledger Fabric is reached, and as whom.
-// All but server_name are needed.
+// peer, tls_ca, msp, cert, key, channel and chaincode are needed; with a profile
+// the first three are not.
 type FabricConfig struct {
-	Peer       string `yaml:"peer"`        // HOST:PORT of a peer of the own organisation
-	ServerName string `yaml:"server_name"` // name in the peer's TLS certificate; default: HOST
-	TLSCA      string `yaml:"tls_ca"`      // certificate of the authority of that certificate, PEM
-	MSP        string `yaml:"msp"`         // the organisation's MSP ID
-	Cert       string `yaml:"cert"`        // certificate of the gateway's identity, PEM
-	Key        string `yaml:"key"`         // its private key, PEM; Ed25519 or ECDSA
-	Channel    string `yaml:"channel"`
-	Chaincode  string `yaml:"chaincode"` // its name on the channel
+	// Profile is a connection profile of Fabric, in YAML or JSON, which says what
+	// peer, server_name, tls_ca and msp do not.
+	Profile      string `yaml:"profile"`
+	Organization string `yaml:"organization"` // in the profile; default: its client's
+	Peer         string `yaml:"peer"`         // HOST:PORT of a peer of the own organisation
+	ServerName   string `yaml:"server_name"`  // name in the peer's TLS certificate; default: HOST
+	TLSCA        string `yaml:"tls_ca"`       // certificate of the authority of that certificate: a PEM file, or the PEM text
+	MSP          string `yaml:"msp"`          // the organisation's MSP ID
+	Cert         string `yaml:"cert"`         // certificate of the gateway's identity, PEM
+	Key          string `yaml:"key"`          // its private key, Ed25519 or ECDSA: a PEM file, or pkcs11:… for a key in a token
+	Signer       string `yaml:"signer"`       // program that signs with a key in a token; default: bellwether-pkcs11 beside this program or in PATH
+	Channel      string `yaml:"channel"`
+	Chaincode    string `yaml:"chaincode"` // its name on the channel
+}
+
+// files are the fields that may name a file.
+func (f *FabricConfig) files() []*string {
+	all := []*string{&f.Profile, &f.Cert, &f.Signer}
+	if !fabric.InlinePEM(f.TLSCA) {
+		all = append(all, &f.TLSCA)
+	}
+	if !pkcs11.Is(f.Key) {
+		all = append(all, &f.Key)
+	}
+	return all
 }
 
 // TrustConfig is the threshold that outsiders ask for.
@@ -181,8 +200,7 @@ func ReadConfig(path string) (Config, error) {
 	if err != nil {
 		return Config{}, fmt.Errorf("configuration %s: %w", path, err)
 	}
-	f := &c.Ledger.Fabric
-	for _, p := range []*string{&c.State, &c.Devices.Names, &c.Alerts.File, &f.TLSCA, &f.Cert, &f.Key} {
+	for _, p := range append(c.Ledger.Fabric.files(), &c.State, &c.Devices.Names, &c.Alerts.File) {
 		if *p != "" && !filepath.IsAbs(*p) {
 			*p = filepath.Join(filepath.Dir(path), *p)
 		}

@@ -249,7 +249,7 @@ func (t *telling) check(raw []byte) error {
 	if err != nil {
 		return err
 	}
-	steps, err := proof.Verify(b, t.state.Key.Ed25519())
+	steps, err := proof.Verify(b, t.state.Key.Ed25519(), nil)
 	for _, s := range steps {
 		t.say(false, "  ok  %-9s %s", s.Name, s.Says)
 	}

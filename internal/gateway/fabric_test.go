@@ -2,74 +2,23 @@ package gateway
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
-	"flag"
 	"fmt"
-	"net"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"bellwether/internal/contract"
-	"bellwether/internal/ledger/fabric/chaincode"
 	"bellwether/internal/ledger/fabric/network"
-	"bellwether/internal/ledger/fabric/nodes"
+	"bellwether/internal/ledger/fabric/networktest"
 	"bellwether/internal/zone"
 )
-
-// serveChaincode makes this test program the chaincode of a network.
-func serveChaincode(args []string) error {
-	f := flag.NewFlagSet("chaincode", flag.ContinueOnError)
-	id, listen, cert, key := f.String("id", "", ""), f.String("listen", "", ""), f.String("cert", "", ""), f.String("key", "", "")
-	if err := f.Parse(args); err != nil {
-		return err
-	}
-	pair, err := tls.LoadX509KeyPair(*cert, *key)
-	if err != nil {
-		return err
-	}
-	l, err := net.Listen("tcp", *listen)
-	if err != nil {
-		return err
-	}
-	return chaincode.Server{ID: *id, Certificate: &pair}.Serve(context.Background(), l)
-}
 
 // onFabric gives a configuration whose ledger is a network that ends with the test.
 func onFabric(t *testing.T) (Config, *network.Network) {
 	t.Helper()
-	if testing.Short() || os.Getenv("BELLWETHER_TEST_FABRIC") == "" {
-		t.Skip("a real Fabric network is tried with BELLWETHER_TEST_FABRIC=1, not with -short")
-	}
-	module, err := nodes.Find(".")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cache, err := nodes.Cache()
-	if err != nil {
-		t.Fatal(err)
-	}
-	programs, err := nodes.Build(t.Context(), module, cache, nil)
-	if errors.Is(err, nodes.ErrUnavailable) && os.Getenv("CI") != "true" {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	n, err := network.Up(ctx, network.Options{Dir: t.TempDir(), Programs: programs, Chaincode: []string{os.Args[0], "chaincode"}, Tied: true}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := n.Down(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
+	n := networktest.Up(t, network.Options{})
 	// What `bellwether fabric up` prints is what a configuration takes.
 	c, err := ParseConfig([]byte(n.Gateway(0).Config()))
 	if err != nil {

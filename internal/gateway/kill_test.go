@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"bellwether/internal/alert"
+	"bellwether/internal/ledger/fabric/networktest"
 	"bellwether/internal/zone"
 )
 
@@ -38,8 +39,16 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	if len(os.Args) > 1 && os.Args[1] == "chaincode" {
-		if err := serveChaincode(os.Args[2:]); err != nil {
+	networktest.Main()
+	if job := os.Getenv(migrateInstead); job != "" {
+		if err := migrateJob([]byte(job)); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	if job := os.Getenv(zoneInstead); job != "" {
+		if err := zoneJob([]byte(job)); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

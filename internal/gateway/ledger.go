@@ -13,7 +13,6 @@ import (
 	"bellwether/internal/ledger"
 	"bellwether/internal/ledger/embedded"
 	"bellwether/internal/ledger/fabric"
-	"bellwether/internal/ledger/fabric/evidence"
 )
 
 // The drivers that ledger.driver may name.
@@ -81,6 +80,10 @@ func (s *State) openFabric(ctx context.Context, o StateOptions) (err error) {
 		return err
 	}
 	s.Ledger = l
+	return noteConnection(j, known, c)
+}
+
+func noteConnection(j *journal.Journal, known, c fabric.Connection) error {
 	if c == known {
 		return nil
 	}
@@ -113,35 +116,23 @@ func CheckFabric(ctx context.Context, c Config, patience time.Duration) (*fabric
 	return fabric.Check(ctx, fabric.Options{Connection: fabric.Connection(c.Ledger.Fabric), Patience: patience})
 }
 
-// FabricEvidence gets from the channel of a zone's ledger what shows a stranger
-// that its blocks of these numbers stand there. It changes nothing, and works
-// beside a gateway that runs.
-func FabricEvidence(ctx context.Context, dir string, blocks []uint64, patience time.Duration) ([]*evidence.Evidence, error) {
-	if err := prepareDir(dir, true); err != nil {
-		return nil, err
+// FabricRequest makes a request for a certificate, PEM, for the key that a
+// configuration names, of a client with that name.
+func FabricRequest(c Config, name string) ([]byte, error) {
+	if c.Ledger.Driver != driverFabric {
+		return nil, fmt.Errorf("ledger.driver is not %s: there is no key to ask for", driverFabric)
 	}
-	at := filepath.Join(dir, ledgerDir)
-	if !fabric.Here(at) {
-		return nil, fmt.Errorf("the ledger of %s is not on Fabric", dir)
-	}
-	var c fabric.Connection
-	j, err := journal.View(filepath.Join(at, connectionFile), connectionKind, func(_ int, raw []byte) error {
+	return fabric.Connection(c.Ledger.Fabric).Request(name)
+}
+
+// viewConnection gives the newest connection noted, beside the process that notes.
+func viewConnection(path string) (c fabric.Connection, err error) {
+	j, err := journal.View(path, connectionKind, func(_ int, raw []byte) error {
 		c = fabric.Connection{}
 		return json.Unmarshal(raw, &c)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("how the channel was reached: %w", err)
+		return c, fmt.Errorf("how the channel was reached: %w", err)
 	}
-	if err := j.Close(); err != nil {
-		return nil, err
-	}
-	var all []*evidence.Evidence
-	for _, n := range blocks {
-		e, err := fabric.Evidence(ctx, at, fabric.Options{Connection: c, Patience: patience}, n)
-		if err != nil {
-			return nil, fmt.Errorf("evidence of block %d: %w", n, err)
-		}
-		all = append(all, e)
-	}
-	return all, nil
+	return c, j.Close()
 }

@@ -75,6 +75,7 @@ type watching struct {
 	state   *State
 	source  *capture.Live
 	monitor *monitor.Monitor
+	writer  *writer // to the ledger
 	packet  packet.Packet
 	ticked  time.Time
 	told    time.Time
@@ -116,6 +117,10 @@ func (l Live) Run(ctx context.Context) error {
 	}
 	defer w.state.Close()
 
+	w.writer = newWriter(w.state.Ledger)
+	writes := make(chan struct{})
+	go func() { w.writer.Run(); close(writes) }()
+	defer func() { w.writer.end(); <-writes }()
 	work, ctx := errgroup.WithContext(ctx)
 	if err := w.begin(ctx, work); err != nil {
 		return err
@@ -169,6 +174,7 @@ func (w *watching) begin(ctx context.Context, work *errgroup.Group) error {
 		})
 	}
 	parts := w.state.parts()
+	parts.Ledger, parts.Soon = w.writer, w.writer.Soon
 	parts.Roster, parts.OnAlert = roster.New(who), raiser(context.WithoutCancel(ctx), w.state, w.Events.Alert)
 	if w.monitor, err = monitor.New(ctx, o, parts, past); err != nil {
 		return err
@@ -226,6 +232,13 @@ func (w *watching) await(ctx context.Context, down error) error {
 
 // tick does what is due by the clock.
 func (w *watching) tick(ctx context.Context) error {
+	select {
+	case <-w.writer.news:
+		if err := errors.Join(w.writer.settle(), w.monitor.Follow(ctx)); err != nil {
+			return err
+		}
+	default:
+	}
 	now := time.Now()
 	if err := w.answer(ctx, zone.TimeOf(now)); err != nil {
 		return err
@@ -262,5 +275,5 @@ func (w *watching) tell(what string) {
 	w.Log.Info(what, "packets", w.monitor.Packets(), "devices", w.monitor.DeviceCount(), "kernel_drops", w.stats.KernelDrops,
 		"kernel_received", w.stats.Received, "over_max_devices", drops.OverMaxDevices,
 		"evicted_devices", drops.EvictedDevices, "evictions", evictions(w.monitor.Tables()),
-		"blocks", w.state.Ledger.Height(), "seq", w.state.Store.Last())
+		"blocks", w.state.Ledger.Height(), "writes_waiting", len(w.writer.late), "write_queue_full", w.writer.full, "seq", w.state.Store.Last())
 }

@@ -79,11 +79,12 @@ type livePatient struct {
 
 func testLive(t *testing.T) {
 	for _, arg := range []string{"link add " + watchedEnd + " type veth peer name " + farEnd, "link set " + watchedEnd + " up", "link set " + farEnd + " up",
-		"addr add 192.168.77.1/24 dev " + watchedEnd} {
+		"addr add 192.168.77.1/24 dev " + watchedEnd, "link set lo up"} {
 		if out, err := exec.Command("ip", strings.Fields(arg)...).CombinedOutput(); err != nil {
 			cannotLive(t, fmt.Errorf("ip %s: %w: %s", arg, err, out))
 		}
 	}
+	t.Run("while the ledger is away", testLiveOutage)
 	var c Config
 	c.Detector.Epochs = 5
 	c.Store.MaxAge = Duration(50 * 365 * 24 * time.Hour)
@@ -172,14 +173,16 @@ func (l *livePatient) sends(n int) {
 }
 
 // state is what the ledger says of the device, beside the running gateway.
-func (l *livePatient) state() contract.DeviceState {
+func (l *livePatient) state() contract.DeviceState { return l.stateOf(l.device.MAC) }
+
+func (l *livePatient) stateOf(mac zone.MAC) contract.DeviceState {
 	l.Helper()
 	s, err := OpenState(l.Context(), l.dir, StateOptions{ReadOnly: true})
 	if err != nil {
 		l.Fatal(err)
 	}
 	defer s.Close()
-	d, _, err := contract.ReadDevice(s.Ledger.State(), l.device.MAC)
+	d, _, err := contract.ReadDevice(s.Ledger.State(), mac)
 	if err != nil {
 		l.Fatal(err)
 	}

@@ -38,6 +38,7 @@ const (
 	leaseFile  = "leases.log"
 	trialFile  = "trials.log"
 	runFile    = "runs.log"
+	mudFile    = "mud.log"
 )
 
 // Identity is how a zone is created when its state directory is empty.
@@ -73,6 +74,7 @@ type State struct {
 	Zone   contract.ZoneState
 	lock   *os.File
 	runs   *runs
+	muds   *muds
 }
 
 // OpenState opens a zone's state directory, or makes a new zone in an empty
@@ -179,6 +181,9 @@ func (s *State) open(ctx context.Context, o StateOptions) (err error) {
 	if s.Trials, err = openTrials(s.path(trialFile)); err != nil {
 		return err
 	}
+	if s.muds, err = readMUDs(s.path(mudFile)); err != nil {
+		return err
+	}
 	if o.ReadOnly {
 		return nil // what looks unfinished may be a running gateway's
 	}
@@ -188,7 +193,7 @@ func (s *State) open(ctx context.Context, o StateOptions) (err error) {
 	if s.runs, err = openRuns(s.path(runFile)); err != nil {
 		return err
 	}
-	return errors.Join(removeTemporaries(s.Dir), removeTemporaries(s.path(modelDir)))
+	return errors.Join(removeTemporaries(s.Dir), removeTemporaries(s.path(modelDir)), removeTemporaries(s.path(ledgerDir)))
 }
 
 func (s *State) path(parts ...string) string {

@@ -221,3 +221,51 @@ func FuzzScan(f *testing.F) {
 		}
 	})
 }
+
+// TestWhole: of any beginning of a journal, and of one that is cut anywhere, Whole
+// gives what Open keeps, and changes nothing.
+func TestWhole(t *testing.T) {
+	path := write(t, payloads()...)
+	raw, start := starts(t, path)
+	first := start[0]
+	for n := range int64(len(raw)) + 1 {
+		want := int64(0)
+		for _, at := range append([]int64{first}, start...) {
+			if at <= n {
+				want = at
+			}
+		}
+		if got, err := Whole(path, n); err != nil || got != want {
+			t.Errorf("of the first %d bytes %d are whole, %v; want %d", n, got, err, want)
+		}
+		cut := filepath.Join(t.TempDir(), "cut")
+		if err := os.WriteFile(cut, raw[:n], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := Whole(cut, int64(len(raw))); err != nil || got != want {
+			t.Errorf("cut at %d: %d are whole, %v; want %d", n, got, err, want)
+		}
+	}
+	if after, err := os.ReadFile(path); err != nil || !bytes.Equal(after, raw) {
+		t.Errorf("the file was changed (%v)", err)
+	}
+	raw[start[1]+5] ^= 1
+	if err := os.WriteFile(path, raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Whole(path, int64(len(raw))); !errors.As(err, new(*DamageError)) {
+		t.Errorf("damaged: %v", err)
+	}
+	if got, err := Whole(path, start[1]); err != nil || got != start[1] {
+		t.Errorf("damaged behind: %d, %v", got, err)
+	}
+	if err := os.WriteFile(path, []byte("dear mother\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Whole(path, 12); !errors.As(err, new(*DamageError)) {
+		t.Errorf("no journal: %v", err)
+	}
+	if _, err := Whole(path+".none", 12); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("no file: %v", err)
+	}
+}

@@ -18,7 +18,9 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-func firstLine(kind string) string { return "bellwether journal 1 " + kind + "\n" }
+const firstWords = "bellwether journal 1 "
+
+func firstLine(kind string) string { return firstWords + kind + "\n" }
 
 // appendFrame appends record number rec with its payload to b.
 func appendFrame(b []byte, rec uint64, payload []byte) []byte {
@@ -29,6 +31,16 @@ func appendFrame(b []byte, rec uint64, payload []byte) []byte {
 	b = binary.BigEndian.AppendUint32(b, crc32.Checksum(b[start:], castagnoli))
 	b = append(b, payload...)
 	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b[start:], castagnoli))
+}
+
+// Bytes gives a whole journal with these records, for a file that has to be there
+// at once.
+func Bytes(kind string, payloads ...[]byte) []byte {
+	b := []byte(firstLine(kind))
+	for rec, payload := range payloads {
+		b = appendFrame(b, uint64(rec), payload)
+	}
+	return b
 }
 
 // headerBegins reports whether a header of record rec can begin with b: magic

@@ -67,6 +67,45 @@ func Scan(path, kind string) iter.Seq2[Record, error] {
 	}
 }
 
+// Whole gives how many of the first size bytes of a journal of any kind are whole
+// records and what stands before them: a copy that ends there is a journal, also
+// when a record is being appended meanwhile. Damage is a [*DamageError].
+func Whole(path string, size int64) (int64, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return 0, fmt.Errorf("read journal: %w", err)
+	}
+	defer f.Close()
+	s, err := newScanner(f, path, kindOf(f))
+	if torn := (*TornError)(nil); errors.As(err, &torn) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	if size < s.off {
+		return 0, nil
+	}
+	s.size = min(s.size, size)
+	for {
+		_, err := s.next()
+		if torn := (*TornError)(nil); err == errEnd || errors.As(err, &torn) {
+			return s.off, nil
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
+}
+
+// kindOf reads the kind in a journal's first line, as far as there is one.
+func kindOf(f *os.File) string {
+	line := make([]byte, 64)
+	n, _ := f.ReadAt(line, 0) // newScanner says what is wrong
+	first, _, _ := bytes.Cut(line[:n], []byte("\n"))
+	return string(bytes.TrimPrefix(first, []byte(firstWords)))
+}
+
 // errEnd ends a scan in good order.
 var errEnd = errors.New("end of journal")
 

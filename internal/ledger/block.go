@@ -39,6 +39,22 @@ func (b *Block) Bytes() []byte {
 	return raw
 }
 
+// ReadBlock reads block n of a ledger of that height from where its bytes are kept.
+func ReadBlock(n, height uint64, read func(n int) ([]byte, error)) (*Block, error) {
+	if n >= height {
+		return nil, fmt.Errorf("the ledger has no block %d: its height is %d", n, height)
+	}
+	raw, err := read(int(n))
+	if err != nil {
+		return nil, err
+	}
+	b, err := ParseBlock(raw)
+	if err != nil {
+		return nil, fmt.Errorf("block %d: %w", n, err)
+	}
+	return b, nil
+}
+
 // ParseBlock reads canonical bytes and nothing else. It holds the transactions
 // against nothing; see [Block.Check].
 func ParseBlock(raw []byte) (*Block, error) {

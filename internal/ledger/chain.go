@@ -72,14 +72,29 @@ func (c *Chain) add(h *Header) {
 	c.newest = h
 }
 
-// Prove shows that transaction index of block b is under head, the checkpoint of
-// the newest block. It asks header for the hashes of other blocks' headers.
-func (c *Chain) Prove(b *Block, index uint32, head []byte, header func(n uint64) (zone.Hash, error)) (*Inclusion, error) {
+// Prove shows that transaction index of block n is under head, the checkpoint of
+// the newest block. It asks for at most 512 blocks.
+func (c *Chain) Prove(n uint64, index uint32, head []byte, block func(n uint64) (*Block, error)) (*Inclusion, error) {
+	b, err := block(n)
+	if err != nil {
+		return nil, err
+	}
 	in, err := b.Prove(index)
 	if err != nil {
 		return nil, err
 	}
-	in.HeaderPath, err = c.tree.Path(b.Header.Number, header)
 	in.Checkpoint = head
+	in.HeaderPath, err = c.tree.Path(n, hashes(block))
 	return in, err
+}
+
+// hashes gives the hashes of blocks' headers.
+func hashes(block func(n uint64) (*Block, error)) func(n uint64) (zone.Hash, error) {
+	return func(n uint64) (zone.Hash, error) {
+		b, err := block(n)
+		if err != nil {
+			return zone.Hash{}, err
+		}
+		return b.Header.Hash(), nil
+	}
 }

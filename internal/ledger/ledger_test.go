@@ -54,7 +54,7 @@ func chain(tb testing.TB, n int) (*Chain, []*Block) {
 func proved(tb testing.TB, n int, index uint32) (*Inclusion, []byte) {
 	tb.Helper()
 	c, blocks := chain(tb, 5)
-	in, err := c.Prove(blocks[n], index, blocks[4].Checkpoint, func(i uint64) (zone.Hash, error) { return blocks[i].Header.Hash(), nil })
+	in, err := c.Prove(uint64(n), index, blocks[4].Checkpoint, func(i uint64) (*Block, error) { return blocks[i], nil })
 	if err != nil {
 		tb.Fatal(err)
 	}

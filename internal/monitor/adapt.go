@@ -228,6 +228,9 @@ func (m *Monitor) takeOver(ctx context.Context, s successor) error {
 	if err := m.closeSegment(ctx); err != nil {
 		return err
 	}
+	if err := m.record.commit(ctx); err != nil { // what is refused after it is the model
+		return err
+	}
 	if err := m.keepModel(s.model); err != nil {
 		return err
 	}

@@ -45,7 +45,7 @@ func (m *Monitor) raise(ctx context.Context, d *device, s *zone.Snapshot, why ca
 	d.episode = &Episode{ID: zone.AlertID(digest), Alert: alert}
 	m.episodes = append(m.episodes, d.episode)
 	m.o.Log.Info("device malicious", "mac", d.mac, "name", d.name, "alert", d.episode.ID, "reason", alert.Text)
-	return m.record.commit(ctx)
+	return m.record.soon(ctx)
 }
 
 // calm watches a device again that gave no cause for alarm for long enough.

@@ -367,3 +367,23 @@ func TestLearnsInTheBackground(t *testing.T) {
 		t.Errorf("%d alerts, want the camera's", len(b.alerts))
 	}
 }
+
+// Where the ledger commits later, an alert is told as soon as its verdict is
+// committed, not before.
+func TestAlertWaitsForLateCommit(t *testing.T) {
+	b, asked := learned(t, Options{}), 0
+	b.p.Soon = func(context.Context) error { asked++; return nil }
+	b.start()
+	b.benign(30)
+	b.scan(600)
+	b.must(b.m.Process(t.Context()))
+	b.must(b.m.Follow(t.Context()))
+	if d := b.device(camera); d.State != zone.StateMalicious || asked == 0 || len(b.alerts) != 0 {
+		t.Fatalf("the camera is %s, %d commits were asked for, %d alerts were told", d.State, asked, len(b.alerts))
+	}
+	b.must(b.ledger.Commit(t.Context()))
+	b.must(b.m.Follow(t.Context()))
+	if len(b.alerts) != 1 {
+		t.Errorf("%d alerts, want 1", len(b.alerts))
+	}
+}

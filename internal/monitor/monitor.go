@@ -120,6 +120,10 @@ type Parts struct {
 	Trials *Trials // nil forgets them
 	Ledger ledger.Ledger
 	Signer crypto.Signer
+	// Soon asks the ledger to commit what was submitted, and need not wait until it
+	// is done: what is committed then is followed by the next call that records,
+	// or by Follow. Nil waits.
+	Soon func(context.Context) error
 	// OnAlert is called for each alert once its verdict and evidence are
 	// durable. May be nil.
 	OnAlert func(zone.Alert, ledger.Receipt) error
@@ -345,11 +349,14 @@ func (m *Monitor) Tick(ctx context.Context, now zone.Time) error {
 			return err
 		}
 	}
-	if err := m.record.commit(ctx); err != nil {
+	if err := m.record.soon(ctx); err != nil {
 		return err
 	}
 	return m.followByRule(ctx)
 }
+
+// Follow gives receipts and alerts for what the ledger has committed since.
+func (m *Monitor) Follow(ctx context.Context) error { return m.record.follow(ctx) }
 
 // Flush makes everything that was observed durable: store, ledger, alerts.
 func (m *Monitor) Flush(ctx context.Context) error {

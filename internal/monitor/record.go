@@ -52,13 +52,23 @@ func (r *recorder) submit(ctx context.Context, d *device, at zone.Time, body con
 }
 
 // commit makes what was submitted durable and follows it. So it does with the leases.
-func (r *recorder) commit(ctx context.Context) error {
+func (r *recorder) commit(ctx context.Context) error { return r.commitBy(ctx, r.p.Ledger.Commit) }
+
+// soon is a commit that may come later, where there is a way to have it so.
+func (r *recorder) soon(ctx context.Context) error {
+	if r.p.Soon == nil {
+		return r.commit(ctx)
+	}
+	return r.commitBy(ctx, r.p.Soon)
+}
+
+func (r *recorder) commitBy(ctx context.Context, commit func(context.Context) error) error {
 	if r.p.Leases != nil {
 		if err := r.p.Leases.Sync(); err != nil {
 			return err
 		}
 	}
-	if err := r.p.Ledger.Commit(ctx); err != nil {
+	if err := commit(ctx); err != nil {
 		return fmt.Errorf("ledger: %w", err)
 	}
 	return r.follow(ctx)

@@ -10,6 +10,11 @@
 // bundle cannot show is that the capture itself was honest: that is the
 // gateway's word, under its signature.
 //
+// A bundle of a zone whose ledger is on a channel of Hyperledger Fabric also holds
+// what the channel's orderers, endorsers and a peer signed about the blocks that it
+// rests on. That is checked against the channel's configuration block, which is an
+// anchor of its own.
+//
 // The file is JSON in one canonical form: two spaces of indentation, fields in
 // order, bytes as base64. A bundle in any other form is refused, so that no part
 // of it goes unchecked.
@@ -46,6 +51,9 @@ type Bundle struct {
 	// and the last segment. Since a device's transactions are numbered, they show
 	// that no segment was left out.
 	Between []Entry `json:"between"`
+	// Channel is what others than the zone signed, if its ledger is on a channel of
+	// Hyperledger Fabric and the channel was asked.
+	Channel *Channel `json:"channel,omitempty"`
 }
 
 // Entry is a transaction and the proof that it is on the ledger.

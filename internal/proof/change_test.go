@@ -64,7 +64,7 @@ func TestEveryFeature(t *testing.T) {
 			}
 		}
 	}
-	if _, err := Verify(b, master()); err != nil {
+	if _, err := Verify(b, master(), nil); err != nil {
 		t.Errorf("the bundle as it was: %v", err)
 	}
 }
@@ -184,7 +184,7 @@ func checkNamed(t *testing.T, path, what string, raw []byte) {
 	t.Helper()
 	b, err := Parse(raw)
 	if err == nil {
-		_, err = Verify(b, nil)
+		_, err = Verify(b, nil, nil)
 	}
 	var field *FieldError
 	if !errors.As(err, &field) {

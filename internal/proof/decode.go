@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"strings"
 )
 
 // maxPlain bounds the lists of plain values: Merkle paths, of which no tree of
@@ -17,7 +18,7 @@ const maxPlain = 2048
 
 // decoder reads JSON into structs in the one form that encoding/json writes
 // them in, white space aside: every field there, once, under its exact name
-// and in order, no null, each value as Marshal gives it. Its errors name the
+// and in order, those that may be empty last, no null, each value as Marshal gives it. Its errors name the
 // field by its path.
 type decoder struct{ in *json.Decoder }
 
@@ -25,6 +26,9 @@ func (d *decoder) value(v reflect.Value, path string) error {
 	switch _, text := v.Addr().Interface().(encoding.TextUnmarshaler); {
 	case text || v.Type() == reflect.TypeFor[[]byte](): // Hash and MAC are arrays, but texts
 		return d.leaf(v, path)
+	case v.Kind() == reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		return d.value(v.Elem(), path)
 	case v.Kind() == reflect.Struct:
 		return d.object(v, path)
 	case v.Kind() == reflect.Array:
@@ -40,7 +44,10 @@ func (d *decoder) object(v reflect.Value, path string) error {
 		return err
 	}
 	for i := range v.NumField() {
-		want := v.Type().Field(i).Tag.Get("json")
+		want, optional := strings.CutSuffix(v.Type().Field(i).Tag.Get("json"), ",omitempty")
+		if optional && !d.in.More() {
+			continue
+		}
 		got, err := d.in.Token()
 		if err != nil {
 			return d.broken(path, err)

@@ -94,8 +94,8 @@ func (w *scribe) write(at zone.Time, body contract.Body) int {
 
 func (w *scribe) entry(n int) Entry {
 	w.tb.Helper()
-	in, err := w.chain.Prove(w.blocks[n], 0, w.blocks[len(w.blocks)-1].Checkpoint,
-		func(i uint64) (zone.Hash, error) { return w.blocks[i].Header.Hash(), nil })
+	in, err := w.chain.Prove(uint64(n), 0, w.blocks[len(w.blocks)-1].Checkpoint,
+		func(i uint64) (*ledger.Block, error) { return w.blocks[i], nil })
 	if err != nil {
 		w.tb.Fatal(err)
 	}

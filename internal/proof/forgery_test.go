@@ -13,11 +13,11 @@ import (
 
 func TestHonestLedger(t *testing.T) {
 	f := honest(t)
-	if _, err := Verify(copyOf(t, f.bundle(t)), master()); err != nil {
+	if _, err := Verify(copyOf(t, f.bundle(t)), master(), nil); err != nil {
 		t.Fatal(err)
 	}
 	f.others = []contract.Body{&contract.DeviceRenamed{Name: "lamp"}, &contract.OperatorAction{Action: contract.ActionUnsilence}}
-	if _, err := Verify(copyOf(t, f.bundle(t)), master()); err != nil {
+	if _, err := Verify(copyOf(t, f.bundle(t)), master(), nil); err != nil {
 		t.Fatalf("with other transactions between the segments: %v", err)
 	}
 }
@@ -139,7 +139,7 @@ func TestForgedScan(t *testing.T) {
 			f.alert.First, f.verdict.First = f.alert.Contacts[0], f.alert.Contacts[0]
 		}, "verdict.tx"},
 	}
-	if _, err := Verify(copyOf(t, scanForgery(t).bundle(t)), master()); err != nil {
+	if _, err := Verify(copyOf(t, scanForgery(t).bundle(t)), master(), nil); err != nil {
 		t.Fatal(err)
 	}
 	for name, tt := range tests {

@@ -60,7 +60,7 @@ func TestHostile(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b, err := Parse([]byte(tt.text))
 			if err == nil {
-				_, err = Verify(b, master())
+				_, err = Verify(b, master(), nil)
 			}
 			var f *FieldError
 			if !errors.As(err, &f) || f.Field != tt.field || len(err.Error()) > 1000 {
@@ -135,7 +135,7 @@ func FuzzVerify(f *testing.F) {
 		if !bytes.Equal(marshal(t, b), raw) {
 			t.Fatal("a bundle in another form was taken")
 		}
-		if _, err := Verify(b, master()); err == nil && !bytes.Equal(raw, score) && !bytes.Equal(raw, source) {
+		if _, err := Verify(b, master(), nil); err == nil && !bytes.Equal(raw, score) && !bytes.Equal(raw, source) {
 			t.Fatal("a changed bundle verifies")
 		}
 	})
@@ -145,6 +145,8 @@ func FuzzVerify(f *testing.F) {
 // be changed often.
 func FuzzParse(f *testing.F) {
 	f.Add(marshal(f, small(f)))
+	on, _ := attested(f)
+	f.Add(marshal(f, on))
 	f.Add([]byte(`{"format": "bellwether-proof/1", "anchor": null}`))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		b, err := Parse(raw)
@@ -197,7 +199,7 @@ func BenchmarkVerify(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if _, err := Verify(bundle, master()); err != nil {
+		if _, err := Verify(bundle, master(), nil); err != nil {
 			b.Fatal(err)
 		}
 	}

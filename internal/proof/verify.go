@@ -9,6 +9,7 @@ import (
 	"bellwether/internal/feature"
 	"bellwether/internal/identity"
 	"bellwether/internal/ledger"
+	"bellwether/internal/ledger/fabric/evidence"
 	"bellwether/internal/zone"
 )
 
@@ -27,7 +28,7 @@ func failf(field, format string, args ...any) error {
 // Step is one thing that was checked and holds.
 type Step struct {
 	Name string // what was checked
-	Says string // what it shows
+	Says string // what it shows; one line, of the channel several
 	// Warning says that what was shown is less than it could be: the key that
 	// signed everything is known from the bundle alone.
 	Warning bool
@@ -42,22 +43,33 @@ type checker struct {
 	model   *detect.Model
 	rows    []zone.Snapshot
 	fields  []string // where each of rows stands in the bundle
-	warning bool     // of the step under way
+	channel *evidence.Channel
+	warning bool // of the step under way
+}
+
+// step is one thing to check.
+type step struct {
+	name string
+	f    func() (string, error)
 }
 
 // Verify checks a bundle against the anchor, which the caller has from
 // elsewhere; nil takes the one in the bundle, and the result is only as good as
-// that, which the anchor's step warns of. It gives the steps that hold, and a [*FieldError] for the first that does not.
-func Verify(b *Bundle, anchor ed25519.PublicKey) ([]Step, error) {
-	c := &checker{b: b, anchor: anchor}
-	var done []Step
-	for _, s := range []struct {
-		name string
-		f    func() (string, error)
-	}{
+// that, which the anchor's step warns of. What a channel of Fabric shows is checked
+// against channel, which the caller has from elsewhere too; nil leaves that out,
+// which is warned of. It gives the steps that hold, and a [*FieldError] for the
+// first that does not.
+func Verify(b *Bundle, anchor ed25519.PublicKey, channel *evidence.Channel) ([]Step, error) {
+	c := &checker{b: b, anchor: anchor, channel: channel}
+	steps := []step{
 		{"anchor", c.checkAnchor}, {"zone", c.checkZone}, {"verdict", c.checkVerdict}, {"model", c.checkModel},
 		{"segments", c.checkSegments}, {"scores", c.checkScores}, {"vote", c.checkVote}, {"alert", c.checkAlert},
-	} {
+	}
+	if b.Channel != nil || channel != nil {
+		steps = append(steps, step{"channel", c.checkChannel})
+	}
+	var done []Step
+	for _, s := range steps {
 		says, err := s.f()
 		if err != nil {
 			return done, err

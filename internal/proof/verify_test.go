@@ -23,7 +23,7 @@ func TestVerify(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		steps, err := Verify(again, master())
+		steps, err := Verify(again, master(), nil)
 		if err != nil || len(steps) != 8 {
 			t.Fatalf("%s: %v after %+v", b.Alert.Reason, err, steps)
 		}
@@ -37,11 +37,11 @@ func TestVerify(t *testing.T) {
 
 func TestAnchor(t *testing.T) {
 	b := testWorld(t).score
-	steps, err := Verify(b, nil)
+	steps, err := Verify(b, nil, nil)
 	if err != nil || !steps[0].Warning {
 		t.Errorf("without an anchor: %v, %+v: want a warning", err, steps)
 	}
-	steps, err = Verify(b, publicKey(2))
+	steps, err = Verify(b, publicKey(2), nil)
 	var f *FieldError
 	if !errors.As(err, &f) || f.Field != "anchor" || len(steps) != 0 {
 		t.Errorf("with another anchor: %v after %+v", err, steps)
@@ -61,7 +61,7 @@ func TestAnchor(t *testing.T) {
 // checkRefused checks that a bundle does not verify, for the field given.
 func checkRefused(t *testing.T, b *Bundle, field string) {
 	t.Helper()
-	_, err := Verify(b, master())
+	_, err := Verify(b, master(), nil)
 	var f *FieldError
 	if !errors.As(err, &f) || f.Field != field {
 		t.Errorf("got %v, want an error that names %s", err, field)

@@ -48,7 +48,7 @@ func smallStore(tb testing.TB, dir string) []zone.Snapshot {
 func TestEveryFlipIsFound(t *testing.T) {
 	dir := t.TempDir()
 	smallStore(t, dir)
-	names := []string{manifestFile, segmentFile(2), segmentFile(3), segmentFile(4)}
+	names := []string{ManifestFile, segmentFile(2), segmentFile(3), segmentFile(4)}
 	rng := rand.New(rand.NewPCG(1, 2))
 	o := testOptions()
 	o.ReadOnly = true
@@ -70,7 +70,7 @@ func TestEveryFlipIsFound(t *testing.T) {
 		if !slices.ContainsFunc(found, func(f Finding) bool { return located(f, name, int64(at)) }) {
 			t.Errorf("%s, byte %d: not located by %v", name, at, found)
 		}
-		if name != manifestFile && slices.ContainsFunc(found, func(f Finding) bool { return f.File != name }) {
+		if name != ManifestFile && slices.ContainsFunc(found, func(f Finding) bool { return f.File != name }) {
 			t.Errorf("%s, byte %d: %v", name, at, found)
 		}
 		s.Close()
@@ -85,15 +85,15 @@ func located(f Finding, name string, at int64) bool {
 	if f.File != name || f.Offset < 0 {
 		return false
 	}
-	return name == manifestFile && f.Offset <= at || f.Offset <= at && at < f.Offset+blockBytes
+	return name == ManifestFile && f.Offset <= at || f.Offset <= at && at < f.Offset+blockBytes
 }
 
 func TestDamagedManifestIsNotWritten(t *testing.T) {
 	dir := t.TempDir()
 	rows := smallStore(t, dir)
-	b := readFile(t, dir, manifestFile)
+	b := readFile(t, dir, ManifestFile)
 	b[len(b)/2] ^= 1
-	writeFile(t, dir, manifestFile, b)
+	writeFile(t, dir, ManifestFile, b)
 	s := mustOpen(t, dir, testOptions())
 	if s.Damage() == nil {
 		t.Fatal("the damage was not noticed")
@@ -124,9 +124,9 @@ func TestManifestShortOfRecords(t *testing.T) {
 		dir := t.TempDir()
 		smallStore(t, dir)
 		if cut == nil {
-			os.Remove(filepath.Join(dir, manifestFile))
+			os.Remove(filepath.Join(dir, ManifestFile))
 		} else {
-			writeFile(t, dir, manifestFile, cut(readFile(t, dir, manifestFile)))
+			writeFile(t, dir, ManifestFile, cut(readFile(t, dir, ManifestFile)))
 		}
 		s := mustOpen(t, dir, testOptions())
 		if _, err := s.Append(newHome(11).rows(10)); err == nil {

@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"bellwether/internal/journal"
 )
 
 const temporary = ".tmp"
@@ -27,7 +29,7 @@ func (s *Store) files() (*listing, error) {
 		name := e.Name()
 		n, isSegment := segmentNumber(strings.TrimSuffix(name, temporary))
 		switch {
-		case name == manifestFile:
+		case name == ManifestFile:
 		case !isSegment || !e.Type().IsRegular():
 			l.unknown = append(l.unknown, name)
 		case strings.HasSuffix(name, temporary):
@@ -37,6 +39,39 @@ func (s *Store) files() (*listing, error) {
 		}
 	}
 	return l, nil
+}
+
+// SegmentFiles gives the names of the segment files that a store's manifest names
+// in its first size bytes and does not say are removed there, in order. The store
+// may be in use.
+func SegmentFiles(dir string, size int64) ([]string, error) {
+	x := newIndex()
+	for rec, err := range journal.Scan(filepath.Join(dir, ManifestFile), manifestKind) {
+		if err == nil && rec.Offset >= size {
+			break
+		}
+		var r *record
+		if err == nil {
+			r, err = decodeRecord(rec.Payload)
+		}
+		if err == nil {
+			err = x.apply(r)
+		}
+		if torn := (*journal.TornError)(nil); err != nil && !errors.As(err, &torn) {
+			return nil, fmt.Errorf("store %s: %w", dir, err)
+		}
+	}
+	var names []string
+	for _, seg := range x.segments[x.gone:] {
+		names = append(names, seg.File)
+	}
+	return names, nil
+}
+
+// IsSegmentFile reports the name of a segment's file.
+func IsSegmentFile(name string) bool {
+	_, ok := segmentNumber(name)
+	return ok
 }
 
 func segmentNumber(name string) (n uint64, ok bool) {

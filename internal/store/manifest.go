@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	manifestFile = "manifest"
+	ManifestFile = "manifest" // the journal of a store
 	manifestKind = "store"
 	format1      = 1
 )

@@ -37,6 +37,28 @@ func (s *Store) Retain(now zone.Time) ([]Segment, error) {
 	return doomed, nil
 }
 
+// Forget removes every segment, as Retain removes what is too old. It is for a
+// copy of a store that was made without them: a file that is missing is no error.
+func (s *Store) Forget(now zone.Time) error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	if s.damage != nil {
+		return fmt.Errorf("forget rows: %w", s.damage)
+	}
+	var records []*record
+	var names []string
+	for _, seg := range s.index.segments[s.index.gone:] {
+		records, names = append(records, &record{Removal: &removal{seg.Number, now}}), append(names, seg.File)
+	}
+	if err := s.commit(records...); err != nil {
+		return fmt.Errorf("forget rows: %w", err)
+	}
+	if err := s.discard(names); err != nil {
+		return fmt.Errorf("forget rows: %w", err)
+	}
+	return nil
+}
+
 // doomed gives the segments that have to go, marked so.
 func (s *Store) doomed(now zone.Time) []Segment {
 	var doomed []Segment

@@ -102,3 +102,61 @@ func TestRetainCrash(t *testing.T) {
 	}
 	wantClean(t, s)
 }
+
+// TestForget: a store whose files did not come along says that they are removed,
+// keeps what the manifest says of them, and goes on.
+func TestForget(t *testing.T) {
+	dir := t.TempDir()
+	o := testOptions()
+	s := mustOpen(t, dir, o)
+	rows := newHome(1).rows(400)
+	for i := 0; i < 300; i += 100 {
+		mustAppend(t, s, rows[i:i+100])
+	}
+	s.Close()
+	size := int64(len(readFile(t, dir, ManifestFile)))
+	names, err := SegmentFiles(dir, size)
+	if err != nil || len(names) != 3 || names[0] != segmentFile(1) {
+		t.Fatalf("it has %q, %v", names, err)
+	}
+	for _, name := range names {
+		if !IsSegmentFile(name) || IsSegmentFile(name+temporary) {
+			t.Errorf("%s is taken for something else", name)
+		}
+	}
+	for _, name := range names[1:] {
+		if err := os.Remove(filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s = mustOpen(t, dir, o)
+	if err := s.Forget(7); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Forget(8); err != nil {
+		t.Errorf("once more: %v", err)
+	}
+	var removed *RemovedError
+	if _, err := s.Prove(250); !errors.As(err, &removed) || removed.At != 7 {
+		t.Errorf("Prove: %v", err)
+	}
+	if s.Bytes() != 0 || s.First() != 301 || s.Last() != 300 || len(s.Segments()) != 3 {
+		t.Errorf("%d bytes, first %d, last %d, %d segments", s.Bytes(), s.First(), s.Last(), len(s.Segments()))
+	}
+	mustAppend(t, s, rows[300:])
+	wantClean(t, s)
+	s.Close()
+	if names, err := SegmentFiles(dir, size); err != nil || len(names) != 3 {
+		t.Errorf("before it had %q, %v", names, err)
+	}
+	if names, err := SegmentFiles(dir, 1<<40); err != nil || len(names) != 1 || names[0] != segmentFile(4) {
+		t.Errorf("now it has %q, %v", names, err)
+	}
+	o.ReadOnly = true
+	if err := mustOpen(t, dir, o).Forget(9); !errors.Is(err, ErrReadOnly) {
+		t.Errorf("for reading only: %v", err)
+	}
+	if _, err := SegmentFiles(t.TempDir(), 1); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("no store: %v", err)
+	}
+}

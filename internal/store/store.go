@@ -121,7 +121,7 @@ func (s *Store) open() error {
 // openManifest reads the manifest for writing. If it is damaged, or a record of
 // it makes no sense, what comes before is read and s.damage is set.
 func (s *Store) openManifest() error {
-	path := filepath.Join(s.dir, manifestFile)
+	path := filepath.Join(s.dir, ManifestFile)
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
 		files, err := s.files()
 		if err != nil {
@@ -153,7 +153,7 @@ func (s *Store) replay(_ int, payload []byte) error {
 
 // scan reads the manifest up to the first damage, which it returns.
 func (s *Store) scan() error {
-	for rec, err := range journal.Scan(filepath.Join(s.dir, manifestFile), manifestKind) {
+	for rec, err := range journal.Scan(filepath.Join(s.dir, ManifestFile), manifestKind) {
 		if torn := (*journal.TornError)(nil); errors.As(err, &torn) {
 			return nil
 		}

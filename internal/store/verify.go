@@ -82,7 +82,7 @@ func (v *verifier) manifest() {
 	v.removed = map[uint64]zone.Time{}
 	replay := newIndex()
 	damaged := false
-	for rec, err := range journal.Scan(filepath.Join(v.store.dir, manifestFile), manifestKind) {
+	for rec, err := range journal.Scan(filepath.Join(v.store.dir, ManifestFile), manifestKind) {
 		if err == nil {
 			err = v.record(rec.Payload, replay, damaged)
 		}
@@ -92,7 +92,7 @@ func (v *verifier) manifest() {
 		}
 	}
 	if known := v.store.Last(); !damaged && replay.last() < known {
-		v.found(Finding{File: manifestFile, Offset: -1, Reason: fmt.Sprintf("it ends at SEQ %d, the store went to SEQ %d before", replay.last(), known)})
+		v.found(Finding{File: ManifestFile, Offset: -1, Reason: fmt.Sprintf("it ends at SEQ %d, the store went to SEQ %d before", replay.last(), known)})
 	}
 }
 
@@ -118,7 +118,7 @@ func (v *verifier) record(payload []byte, replay *index, damaged bool) error {
 }
 
 func manifestFinding(offset int64, err error) Finding {
-	f := Finding{File: manifestFile, Offset: offset, Reason: err.Error()}
+	f := Finding{File: ManifestFile, Offset: offset, Reason: err.Error()}
 	var damage *journal.DamageError
 	var torn *journal.TornError
 	switch {
@@ -227,7 +227,7 @@ func (v *verifier) strange(names []string, reason string) {
 // moment, as far as it can be read.
 func (s *Store) named() (filed, removed map[uint64]bool) {
 	filed, removed = map[uint64]bool{}, map[uint64]bool{}
-	for rec, err := range journal.Scan(filepath.Join(s.dir, manifestFile), manifestKind) {
+	for rec, err := range journal.Scan(filepath.Join(s.dir, ManifestFile), manifestKind) {
 		if err != nil {
 			continue
 		}

@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -13,6 +14,7 @@ import (
 	"sync"
 
 	"bellwether/internal/identity"
+	"bellwether/internal/ledger/fabric/evidence"
 	"bellwether/internal/proof"
 	"bellwether/internal/simulate"
 )
@@ -97,7 +99,7 @@ func (b *bench) proven(o *outcome) error {
 		if err != nil {
 			return err
 		}
-		if err := b.proveNew(o, state, &r, seen); err != nil {
+		if err := b.proveNew(o, state, &r, seen, ""); err != nil {
 			return err
 		}
 	}
@@ -105,15 +107,16 @@ func (b *bench) proven(o *outcome) error {
 	return nil
 }
 
-// proveNew proves one alert of each kind that was not seen before.
-func (b *bench) proveNew(o *outcome, state string, r *report, seen map[string]bool) error {
+// proveNew proves one alert of each kind that was not seen before, of a zone on
+// Fabric also by the channel whose configuration block is in that file.
+func (b *bench) proveNew(o *outcome, state string, r *report, seen map[string]bool, channel string) error {
 	for _, d := range r.Devices {
 		for _, a := range d.Alerts {
 			if seen[a.Kind] {
 				continue
 			}
 			seen[a.Kind] = true
-			if err := b.prove(o, state, a.ID); err != nil {
+			if err := b.prove(o, state, a.ID, channel); err != nil {
 				return err
 			}
 		}
@@ -122,7 +125,7 @@ func (b *bench) proveNew(o *outcome, state string, r *report, seen map[string]bo
 }
 
 // prove proves one alert, verifies the bundle elsewhere and changes all of it.
-func (b *bench) prove(o *outcome, state, id string) error {
+func (b *bench) prove(o *outcome, state, id, channel string) error {
 	empty := filepath.Join(b.dir, id)
 	if err := os.Mkdir(empty, 0o700); err != nil {
 		return err
@@ -140,7 +143,14 @@ func (b *bench) prove(o *outcome, state, id string) error {
 	}
 	text := made.err.String()
 	anchor := strings.TrimSpace(text[strings.LastIndex(text, ": ")+2:])
-	cmd := exec.Command("./bellwether", "verify", "alert.proof", "--anchor", anchor)
+	args := []string{"verify", "alert.proof", "--anchor", anchor}
+	if channel != "" {
+		if err := copyFile(channel, filepath.Join(empty, "channel.block")); err != nil {
+			return err
+		}
+		args = append(args, "--channel", "channel.block")
+	}
+	cmd := exec.Command("./bellwether", args...)
 	cmd.Dir, cmd.Env = empty, []string{}
 	said, err := cmd.CombinedOutput()
 	o.need(err == nil, "%s verified in an empty directory, with no environment (%v):\n%s", id, err, bytes.TrimSpace(said))
@@ -152,11 +162,47 @@ func (b *bench) prove(o *outcome, state, id string) error {
 	if err != nil {
 		return err
 	}
-	return changeAll(o, raw, key)
+	if channel == "" {
+		return changeAll(o, raw, key, nil)
+	}
+	config, err := os.ReadFile(channel)
+	if err != nil {
+		return err
+	}
+	c, err := evidence.ParseChannel(config)
+	if err != nil {
+		return err
+	}
+	if err := changeEvidence(o, raw, key, c); err != nil {
+		return err
+	}
+	return changeAll(o, raw, key, c)
+}
+
+// changeEvidence changes bytes all over what the channel signed, one at a time.
+func changeEvidence(o *outcome, raw []byte, key ed25519.PublicKey, c *evidence.Channel) error {
+	b, err := proof.Parse(raw)
+	if err != nil {
+		return err
+	}
+	tried, named := 0, 0
+	for k, piece := range b.Channel.Evidence {
+		for i := 0; i < len(piece); i += 1 + len(piece)/50 {
+			piece[i] ^= 1
+			_, err := proof.Verify(b, key, c)
+			piece[i] ^= 1
+			tried++
+			if field := (*proof.FieldError)(nil); errors.As(err, &field) && field.Field == fmt.Sprintf("channel.evidence[%d]", k) {
+				named++
+			}
+		}
+	}
+	o.need(tried > 100 && named == tried, "%d bytes of the channel's evidence changed, one at a time: %d failed with the piece's name", tried, named)
+	return nil
 }
 
 // changeAll changes every value of a bundle, one at a time.
-func changeAll(o *outcome, raw []byte, key ed25519.PublicKey) error {
+func changeAll(o *outcome, raw []byte, key ed25519.PublicKey, c *evidence.Channel) error {
 	all, err := leaves(raw)
 	if err != nil {
 		return err
@@ -171,7 +217,7 @@ func changeAll(o *outcome, raw []byte, key ed25519.PublicKey) error {
 			defer func() { <-limit }()
 			b, err := proof.Parse(l.changed(raw))
 			if err == nil {
-				_, err = proof.Verify(b, key)
+				_, err = proof.Verify(b, key, c)
 			}
 			var field *proof.FieldError
 			mu.Lock()

@@ -71,32 +71,20 @@ func TestScripts(t *testing.T) {
 
 // nodesHere reports whether Fabric's programs can be had. Where CI=true they must.
 func nodesHere() (bool, error) {
-	if testing.Short() || os.Getenv("BELLWETHER_TEST_FABRIC") == "" {
+	if testing.Short() {
 		return false, nil
 	}
-	_, err := builtNodes()
+	_, err := nodes.Built(context.Background(), nil)
 	if errors.Is(err, nodes.ErrUnavailable) && os.Getenv("CI") != "true" {
 		return false, nil
 	}
 	return err == nil, err
 }
 
-func builtNodes() (string, error) {
-	module, err := nodes.Find(".")
-	if err != nil {
-		return "", err
-	}
-	cache, err := nodes.Cache()
-	if err != nil {
-		return "", err
-	}
-	return nodes.Build(context.Background(), module, cache, nil)
-}
-
 // fabricNetwork sets PROGRAMS to the directory of Fabric's programs, and has the
 // network that the script makes stopped at its end: network DIR
 func fabricNetwork(ts *testscript.TestScript, neg bool, args []string) {
-	programs, err := builtNodes()
+	programs, err := nodes.Built(context.Background(), nil)
 	ts.Check(err)
 	ts.Setenv("PROGRAMS", programs)
 	dir := ts.MkAbs(args[0])

@@ -3,13 +3,11 @@ package embedded
 import (
 	"context"
 	"errors"
-	"fmt"
 	"iter"
 	"path/filepath"
 
 	"bellwether/internal/journal"
 	"bellwether/internal/ledger"
-	"bellwether/internal/zone"
 )
 
 // Height implements [ledger.Ledger].
@@ -24,18 +22,7 @@ func (l *Ledger) Block(ctx context.Context, n uint64) (*ledger.Block, error) {
 }
 
 func (l *Ledger) block(n uint64) (*ledger.Block, error) {
-	if height := l.Height(); n >= height {
-		return nil, fmt.Errorf("the ledger has no block %d: its height is %d", n, height)
-	}
-	raw, err := l.journal.Read(int(n))
-	if err != nil {
-		return nil, err
-	}
-	b, err := ledger.ParseBlock(raw)
-	if err != nil {
-		return nil, fmt.Errorf("block %d: %w", n, err)
-	}
-	return b, nil
+	return ledger.ReadBlock(n, l.Height(), l.journal.Read)
 }
 
 // Blocks gives the committed blocks from that number on, up to the newest at the
@@ -86,25 +73,12 @@ func (v view) Keys(prefix string) ([]string, error) {
 	return v.l.producer.State().Keys(prefix)
 }
 
-// Prove implements [ledger.Ledger]. It reads at most 511 blocks.
+// Prove implements [ledger.Ledger]. It reads at most 512 blocks.
 func (l *Ledger) Prove(ctx context.Context, block uint64, index uint32) (*ledger.Inclusion, error) {
-	b, err := l.Block(ctx, block)
-	if err != nil {
-		return nil, err
-	}
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	if l.failed != nil && !errors.Is(l.failed, journal.ErrReadOnly) {
 		return nil, l.failed // the chain in memory may be ahead of the file
 	}
-	return l.producer.Chain().Prove(b, index, l.head, func(n uint64) (zone.Hash, error) {
-		if err := ctx.Err(); err != nil {
-			return zone.Hash{}, err
-		}
-		b, err := l.block(n)
-		if err != nil {
-			return zone.Hash{}, err
-		}
-		return b.Header.Hash(), nil
-	})
+	return l.producer.Chain().Prove(block, index, l.head, func(n uint64) (*ledger.Block, error) { return l.Block(ctx, n) })
 }

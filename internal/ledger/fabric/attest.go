@@ -18,27 +18,40 @@ import (
 	"bellwether/internal/zone"
 )
 
-// Evidence gets from the channel what shows a stranger that block n of the zone
-// stands there; see package evidence. It reads the directory and changes nothing,
-// also beside the process that writes there.
-func Evidence(ctx context.Context, dir string, o Options, n uint64) (*evidence.Evidence, error) {
+// Evidence gets from the channel what shows a stranger that the zone's blocks of
+// these numbers, in their order, stand there; see package evidence. For all from
+// before a migration that is the handover, once and first; carried is how many
+// there are of these. It reads the directory and changes nothing, also beside the
+// process that writes there.
+func Evidence(ctx context.Context, dir string, o Options, blocks []uint64) (all []*evidence.Evidence, carried uint64, err error) {
 	o.fill()
 	ctx, cancel := context.WithTimeout(ctx, o.Patience)
 	defer cancel()
-	at, err := placeIn(dir, n)
+	places, carried, err := placesIn(dir, blocks)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	c, err := connect(o)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	defer c.close()
 	if err := c.check(ctx, o); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
+	for _, at := range places {
+		e, err := c.evidence(ctx, at)
+		if err != nil {
+			return nil, 0, fmt.Errorf("block %d: %w", at.Block, err)
+		}
+		all = append(all, e)
+	}
+	return all, carried, nil
+}
+
+func (c *client) evidence(ctx context.Context, at place) (*evidence.Evidence, error) {
 	var b common.Block
-	if err := c.query(ctx, &b, "GetBlockByNumber", fmt.Sprint(at.Block)); err != nil {
+	if err := c.query(ctx, &b, "GetBlockByNumber", fmt.Sprint(at.At)); err != nil {
 		return nil, err
 	}
 	id := zone.Hash(at.ID).String()
@@ -49,26 +62,41 @@ func Evidence(ctx context.Context, dir string, o Options, n uint64) (*evidence.E
 	return evidence.Collect(&b, id, answer)
 }
 
-// placeIn reads where a block stands from a directory that others may write to.
-func placeIn(dir string, n uint64) (at place, err error) {
-	found := false
+// placesIn reads where blocks stand from a directory that others may write to, and
+// how many blocks the first place stands for.
+func placesIn(dir string, blocks []uint64) (places []place, carried uint64, err error) {
+	noted := map[uint64]place{}
+	first := uint64(0)
 	j, err := journal.View(filepath.Join(dir, placesFile), placesKind, func(rec int, raw []byte) error {
-		if rec == 0 || uint64(rec)-1 != n {
+		var p place
+		if rec == 0 {
 			return nil
 		}
-		found = true
-		return cbor.Unmarshal(raw, &at)
+		if err := cbor.Unmarshal(raw, &p); err != nil {
+			return fmt.Errorf("%s, record %d: %w", placesFile, rec, err)
+		}
+		if rec == 1 {
+			first = p.Block
+		}
+		noted[p.Block] = p
+		return nil
 	})
 	if err != nil {
-		return at, err
+		return nil, 0, err
 	}
-	if err := j.Close(); err != nil {
-		return at, err
+	if first > 0 {
+		carried = first + 1
 	}
-	if !found {
-		return at, fmt.Errorf("the ledger in %s has no block %d", dir, n)
+	for _, n := range blocks {
+		p, ok := noted[max(n, first)]
+		if !ok {
+			return nil, 0, errors.Join(fmt.Errorf("the ledger in %s has no block %d", dir, n), j.Close())
+		}
+		if len(places) == 0 || places[len(places)-1] != p {
+			places = append(places, p)
+		}
 	}
-	return at, nil
+	return places, carried, j.Close()
 }
 
 // signedAnswer asks the peer's system chaincode, and gives its answer with its

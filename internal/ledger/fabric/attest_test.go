@@ -62,10 +62,11 @@ func TestEvidence(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			e, err := Evidence(t.Context(), dir, with, 1) // beside the ledger that is open
-			if err != nil {
-				t.Fatal(err)
+			all, carried, err := Evidence(t.Context(), dir, with, []uint64{1}) // beside the ledger that is open
+			if err != nil || len(all) != 1 || carried != 0 {
+				t.Fatalf("%d pieces, %d blocks carried over: %v", len(all), carried, err)
 			}
+			e := all[0]
 			again, err := evidence.Parse(e.Bytes())
 			if err != nil {
 				t.Fatal(err)
@@ -89,7 +90,7 @@ func TestEvidence(t *testing.T) {
 			}
 			changeEach(t, e, c)
 			sample(t, name, e, n)
-			if _, err := Evidence(t.Context(), dir, with, 3); err == nil {
+			if _, _, err := Evidence(t.Context(), dir, with, []uint64{1, 3}); err == nil {
 				t.Error("there is evidence of a block that is not there")
 			}
 		})
@@ -166,10 +167,11 @@ func TestLyingOrderer(t *testing.T) {
 	l := opened(t, dir, ledgertest.Master(), with)
 	submit(t, l, ledgertest.Genesis(t))
 	commit(t, l)
-	good, err := Evidence(t.Context(), dir, with, 0)
+	all, _, err := Evidence(t.Context(), dir, with, []uint64{0})
 	if err != nil {
 		t.Fatal(err)
 	}
+	good := all[0]
 	orderer := filepath.Join(o.Dir, "nodes", "orderer1", "msp", "keystore", "key.pem")
 	for _, tt := range []struct {
 		name, step string
@@ -181,7 +183,7 @@ func TestLyingOrderer(t *testing.T) {
 		{"an endorsement less", evidence.StepEndorsements, func(p *parts) { p.action.Action.Endorsements = p.action.Action.Endorsements[:1] }},
 		{"one endorsement twice", evidence.StepEndorsements, func(p *parts) { p.action.Action.Endorsements[1] = p.action.Action.Endorsements[0] }},
 		{"the creator as endorser", evidence.StepEndorsements, func(p *parts) {
-			client, err := connection(n, 0).signer()
+			client, err := connection(n, 0).signer(nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -247,7 +249,7 @@ func (p *parts) together(t *testing.T, c Connection) []byte {
 	p.tx.Actions[0].Payload = encoded(t, p.action)
 	p.payload.Data = encoded(t, p.tx)
 	p.envelope.Payload = encoded(t, p.payload)
-	s, err := c.signer()
+	s, err := c.signer(nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,6 +20,7 @@ type Report struct {
 	Version   string    `json:"version"` // of its rules, the same as this program's
 	Subject   string    `json:"identity"`
 	Expires   time.Time `json:"expires"` // the identity's certificate
+	Token     bool      `json:"token"`   // its private key is in a PKCS #11 token, and signed
 }
 
 // Check tries a connection without a ledger: it reads, and writes nothing. The
@@ -37,8 +38,8 @@ func Check(ctx context.Context, o Options) (*Report, error) {
 	if err := c.check(ctx, o); err != nil {
 		return nil, fmt.Errorf("fabric check: %w", err)
 	}
-	r := &Report{Peer: o.Connection.Peer, MSP: o.Connection.MSP, Channel: o.Connection.Channel, Chaincode: o.Connection.Chaincode,
-		Version: chaincode.Version, Subject: c.signer.cert.Subject.String(), Expires: c.signer.cert.NotAfter}
+	r := &Report{Peer: c.connection.Peer, MSP: c.connection.MSP, Channel: c.connection.Channel, Chaincode: c.connection.Chaincode,
+		Version: chaincode.Version, Subject: c.signer.cert.Subject.String(), Expires: c.signer.cert.NotAfter, Token: c.signer.token != nil}
 	if r.First, err = c.firstBlock(ctx); err != nil {
 		return nil, fmt.Errorf("fabric check: %w", err)
 	}

@@ -16,7 +16,6 @@ import (
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/protobuf/proto"
 
-	"bellwether/internal/ledger"
 	"bellwether/internal/ledger/fabric/chaincode"
 	"bellwether/internal/zone"
 )
@@ -39,15 +38,15 @@ type client struct {
 // connect prepares a connection; nothing is sent yet. It comes back by itself
 // when the peer does.
 func connect(o Options) (*client, error) {
-	c := o.Connection
-	if err := c.Validate(); err != nil {
+	c, err := o.Connection.resolve()
+	if err != nil {
 		return nil, err
 	}
 	creds, err := c.transport()
 	if err != nil {
 		return nil, err
 	}
-	s, err := c.signer()
+	s, err := c.signer(o.Log)
 	if err != nil {
 		return nil, err
 	}
@@ -60,11 +59,11 @@ func connect(o Options) (*client, error) {
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 2 * time.Minute, Timeout: 20 * time.Second}),
 	}, o.dial...)...)
 	if err != nil {
-		return nil, fmt.Errorf("fabric.peer %q: %w", c.Peer, err)
+		return nil, errors.Join(fmt.Errorf("fabric.peer %q: %w", c.Peer, err), s.close())
 	}
 	g, err := gateway.Connect(s.id, gateway.WithSign(s.sign), gateway.WithHash(s.hash), gateway.WithClientConnection(conn))
 	if err != nil {
-		return nil, errors.Join(err, conn.Close())
+		return nil, errors.Join(err, conn.Close(), s.close())
 	}
 	n := g.GetNetwork(c.Channel)
 	return &client{connection: c, signer: s, conn: conn, gateway: g, network: n, contract: n.GetContract(c.Chaincode)}, nil
@@ -73,7 +72,9 @@ func connect(o Options) (*client, error) {
 // maxMessage is the largest message to and from a peer, in bytes: its own limit.
 const maxMessage = 100 << 20
 
-func (c *client) close() error { return errors.Join(c.gateway.Close(), c.conn.Close()) }
+func (c *client) close() error {
+	return errors.Join(c.gateway.Close(), c.conn.Close(), c.signer.close())
+}
 
 // valid checks the identity's certificate against the clock. When it will expire
 // soon that is logged, once a day.
@@ -147,7 +148,13 @@ func (c *client) firstBlock(ctx context.Context) (zone.Hash, error) {
 	return zone.Hash(b.GetHeader().GetDataHash()), nil
 }
 
-// read gives the valid blocks of the zone in blocks from to height-1 of Fabric. An
+// origin says which channel it is.
+func (c *client) origin(ctx context.Context) (origin, error) {
+	first, err := c.firstBlock(ctx)
+	return origin{Channel: c.connection.Channel, Chaincode: c.connection.Chaincode, First: first}, err
+}
+
+// read gives the valid calls for the zone in blocks from to height-1 of Fabric. An
 // error is the last yield.
 func (c *client) read(ctx context.Context, from, height uint64) iter.Seq2[found, error] {
 	return func(yield func(found, error) bool) {
@@ -170,7 +177,7 @@ func (c *client) read(ctx context.Context, from, height uint64) iter.Seq2[found,
 				yield(found{}, errors.Join(err, context.Cause(ctx)))
 				return
 			}
-			for f, err := range appended(b, c.connection.Chaincode) {
+			for f, err := range calls(b, c.connection.Chaincode) {
 				if err == nil && f.err() != nil {
 					continue
 				}
@@ -182,9 +189,9 @@ func (c *client) read(ctx context.Context, from, height uint64) iter.Seq2[found,
 	}
 }
 
-// endorse has the peers run the chaincode on a block, and signs what they answer.
-func (c *client) endorse(ctx context.Context, b *ledger.Block) (*outbox, error) {
-	proposal, err := c.contract.NewProposal(chaincode.FunctionAppend, gateway.WithBytesArguments(b.Bytes()))
+// endorse has the peers run the chaincode for block n, and signs what they answer.
+func (c *client) endorse(ctx context.Context, function string, n uint64, arg []byte) (*outbox, error) {
+	proposal, err := c.contract.NewProposal(function, gateway.WithBytesArguments(arg))
 	if err != nil {
 		return nil, err
 	}
@@ -208,7 +215,7 @@ func (c *client) endorse(ctx context.Context, b *ledger.Block) (*outbox, error) 
 		return nil, err
 	}
 	prepared, err := tx.Bytes()
-	return &outbox{Block: b.Header.Number, ID: id, Prepared: prepared}, err
+	return &outbox{Block: n, ID: id, Prepared: prepared}, err
 }
 
 // submit hands in the outbox's bytes and waits a while for what becomes of them.
@@ -228,7 +235,7 @@ func (c *client) submit(ctx context.Context, o *outbox) (at place, known bool, e
 	if err != nil {
 		return place{}, false, c.explain(err)
 	}
-	f := found{at: place{Block: status.BlockNumber, ID: o.ID}, code: status.Code}
+	f := found{at: place{At: status.BlockNumber, ID: o.ID}, code: status.Code}
 	return f.at, true, f.err()
 }
 
@@ -246,7 +253,7 @@ func (c *client) lookUp(ctx context.Context, o *outbox) (found, bool, error) {
 		return found{}, false, err
 	}
 	// Of several with this ID the first one counts; the others are duplicates.
-	for f, err := range appended(&b, c.connection.Chaincode) {
+	for f, err := range calls(&b, c.connection.Chaincode) {
 		if err != nil {
 			return found{}, false, err
 		}

@@ -1,6 +1,7 @@
 package fabric
 
 import (
+	"cmp"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/tls"
@@ -8,62 +9,119 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/hyperledger/fabric-gateway/pkg/hash"
 	"github.com/hyperledger/fabric-gateway/pkg/identity"
 	"google.golang.org/grpc/credentials"
+
+	"bellwether/internal/ledger/fabric/pkcs11"
+	"bellwether/internal/ledger/fabric/profile"
 )
 
-// Connection says how the channel is reached, and as whom. Every field but
-// ServerName is needed.
+// Connection says how the channel is reached, and as whom. Peer, TLSCA, MSP, Cert,
+// Key, Channel and Chaincode are needed; with a Profile the first three are not.
 type Connection struct {
-	Peer       string `json:"peer"`        // HOST:PORT of a peer of the own organisation
-	ServerName string `json:"server_name"` // name in the peer's TLS certificate; empty: HOST
-	TLSCA      string `json:"tls_ca"`      // file: certificate of the authority of the peer's TLS certificate, PEM
-	MSP        string `json:"msp"`         // the organisation's MSP ID
-	Cert       string `json:"cert"`        // file: the identity's certificate, PEM
-	Key        string `json:"key"`         // file: its private key, PKCS #8 PEM; Ed25519 or ECDSA; for its owner alone
-	Channel    string `json:"channel"`
-	Chaincode  string `json:"chaincode"` // its name on the channel
+	Profile      string `json:"profile"`      // file: a connection profile of Fabric; the fields here go before it
+	Organization string `json:"organization"` // its organisation; empty: the profile's client's
+	Peer         string `json:"peer"`         // HOST:PORT of a peer of the own organisation
+	ServerName   string `json:"server_name"`  // name in the peer's TLS certificate; empty: HOST
+	TLSCA        string `json:"tls_ca"`       // file: certificate of the authority of the peer's TLS certificate, PEM; or the PEM text
+	MSP          string `json:"msp"`          // the organisation's MSP ID
+	Cert         string `json:"cert"`         // file: the identity's certificate, PEM
+	Key          string `json:"key"`          // file: its private key, PKCS #8 PEM; Ed25519 or ECDSA; for its owner alone. Or a pkcs11: URI
+	Signer       string `json:"signer"`       // file: the program that signs with a key in a token; empty: see package pkcs11
+	Channel      string `json:"channel"`
+	Chaincode    string `json:"chaincode"` // its name on the channel
 }
 
-// Validate says which field is missing.
+// Validate says which field is missing. It reads no file.
 func (c Connection) Validate() error {
 	var errs []error
-	for _, f := range []struct{ name, value string }{
-		{"peer", c.Peer}, {"tls_ca", c.TLSCA}, {"msp", c.MSP}, {"cert", c.Cert}, {"key", c.Key}, {"channel", c.Channel}, {"chaincode", c.Chaincode},
+	for _, f := range []struct {
+		name, value string
+		profiled    bool // a profile may say it
+	}{
+		{"peer", c.Peer, true}, {"tls_ca", c.TLSCA, true}, {"msp", c.MSP, true},
+		{"cert", c.Cert, false}, {"key", c.Key, false}, {"channel", c.Channel, false}, {"chaincode", c.Chaincode, false},
 	} {
-		if f.value == "" {
+		if f.value == "" && (c.Profile == "" || !f.profiled) {
 			errs = append(errs, fmt.Errorf("fabric.%s is missing", f.name))
 		}
+	}
+	if c.Organization != "" && c.Profile == "" {
+		errs = append(errs, errors.New("fabric.organization is given, which names one of a profile, and fabric.profile is not"))
+	}
+	if pkcs11.Is(c.Key) {
+		if _, err := pkcs11.Parse(c.Key); err != nil {
+			errs = append(errs, fmt.Errorf("fabric.key: %w", err))
+		}
+	} else if c.Signer != "" {
+		errs = append(errs, errors.New("fabric.signer is given, and fabric.key is a file: only a key of the form pkcs11:… is used by a signing program"))
 	}
 	return errors.Join(errs...)
 }
 
+// resolve fills in what the profile says and the connection itself does not. TLS
+// goes with its peer: with another peer than those of the profile it is not filled in.
+func (c Connection) resolve() (Connection, error) {
+	if c.Profile == "" {
+		return c, c.Validate()
+	}
+	p, err := profile.Read(c.Profile)
+	if err != nil {
+		return c, fmt.Errorf("fabric.profile: %w", err)
+	}
+	msp, peers, err := p.Of(c.Organization)
+	if err != nil {
+		return c, fmt.Errorf("fabric.profile: %s: %w", c.Profile, err)
+	}
+	c.MSP = cmp.Or(c.MSP, msp)
+	for _, e := range peers {
+		if c.Peer == "" || c.Peer == e.Peer {
+			c.Peer, c.ServerName, c.TLSCA = e.Peer, cmp.Or(c.ServerName, e.ServerName), cmp.Or(c.TLSCA, e.TLSCA)
+			break
+		}
+	}
+	if c.TLSCA == "" {
+		return c, fmt.Errorf("fabric.tls_ca is missing: fabric.peer is %q, which is no peer of the organization in %s, so nothing there goes with it", c.Peer, c.Profile)
+	}
+	return c, c.Validate()
+}
+
 // transport reads the authority of the peer's TLS certificate.
 func (c Connection) transport() (credentials.TransportCredentials, error) {
-	text, err := os.ReadFile(c.TLSCA)
-	if err != nil {
-		return nil, fmt.Errorf("fabric.tls_ca: %w", err)
+	text, from := []byte(c.TLSCA), "the text there"
+	if !InlinePEM(c.TLSCA) {
+		var err error
+		if text, err = os.ReadFile(c.TLSCA); err != nil {
+			return nil, fmt.Errorf("fabric.tls_ca: %w", err)
+		}
+		from = c.TLSCA
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("fabric.tls_ca: %s holds no PEM certificate", c.TLSCA)
+		return nil, fmt.Errorf("fabric.tls_ca: %s holds no PEM certificate", from)
 	}
 	return credentials.NewTLS(&tls.Config{RootCAs: pool, ServerName: c.ServerName, MinVersion: tls.VersionTLS12}), nil
 }
 
+// InlinePEM reports a TLSCA that is the certificate itself and no file.
+func InlinePEM(tlsCA string) bool { return strings.HasPrefix(strings.TrimSpace(tlsCA), "-----BEGIN ") }
+
 // signer is who the driver is on the channel.
 type signer struct {
-	id   *identity.X509Identity
-	cert *x509.Certificate
-	sign identity.Sign
-	hash hash.Hash
+	id    *identity.X509Identity
+	cert  *x509.Certificate
+	sign  identity.Sign
+	hash  hash.Hash
+	token *pkcs11.Key // nil: the key is a file
 }
 
-func (c Connection) signer() (*signer, error) {
+func (c Connection) signer(log *slog.Logger) (*signer, error) {
 	text, err := os.ReadFile(c.Cert)
 	if err != nil {
 		return nil, fmt.Errorf("fabric.cert: %w", err)
@@ -79,31 +137,63 @@ func (c Connection) signer() (*signer, error) {
 	if s.id, err = identity.NewX509Identity(c.MSP, s.cert); err != nil {
 		return nil, err
 	}
+	switch s.cert.PublicKey.(type) {
+	case ed25519.PublicKey:
+		s.hash = hash.NONE
+	case *ecdsa.PublicKey:
+		s.hash = hash.SHA256
+	default:
+		return nil, fmt.Errorf("fabric.cert: %s is for a %T: want Ed25519 or ECDSA", c.Cert, s.cert.PublicKey)
+	}
+	if pkcs11.Is(c.Key) {
+		return s, s.openToken(c, log)
+	}
 	return s, s.readKey(c)
 }
 
+func (s *signer) close() error {
+	if s.token == nil {
+		return nil
+	}
+	return s.token.Close()
+}
+
+// openToken has the signing program find the key.
+func (s *signer) openToken(c Connection, log *slog.Logger) error {
+	uri, err := pkcs11.Parse(c.Key)
+	if err != nil {
+		return fmt.Errorf("fabric.key: %w", err)
+	}
+	if s.token, err = pkcs11.Open(pkcs11.Options{URI: uri, Program: c.Signer, Public: s.cert.PublicKey, Log: log}); err != nil {
+		return fmt.Errorf("fabric.key: %w", err)
+	}
+	s.sign = func(data []byte) ([]byte, error) {
+		signature, err := s.token.Sign(data)
+		if err != nil {
+			return nil, &signError{err}
+		}
+		return signature, nil
+	}
+	return nil
+}
+
+// signError says that there is no signature; no peer was asked.
+type signError struct{ err error }
+
+func (e *signError) Error() string { return "fabric.key: " + e.err.Error() }
+func (e *signError) Unwrap() error { return e.err }
+
 func (s *signer) readKey(c Connection) error {
-	info, err := os.Stat(c.Key)
+	key, err := c.keyFile()
 	if err != nil {
-		return fmt.Errorf("fabric.key: %w", err)
-	}
-	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		return fmt.Errorf("fabric.key: others may use %s (mode %04o); allow only its owner: chmod 600 %s", c.Key, mode, c.Key)
-	}
-	text, err := os.ReadFile(c.Key)
-	if err != nil {
-		return fmt.Errorf("fabric.key: %w", err)
-	}
-	key, err := identity.PrivateKeyFromPEM(text)
-	if err != nil {
-		return fmt.Errorf("fabric.key: %s: %w", c.Key, err)
+		return err
 	}
 	own := false
 	switch key := key.(type) {
 	case ed25519.PrivateKey:
-		s.hash, own = hash.NONE, key.Public().(ed25519.PublicKey).Equal(s.cert.PublicKey)
+		own = key.Public().(ed25519.PublicKey).Equal(s.cert.PublicKey)
 	case *ecdsa.PrivateKey:
-		s.hash, own = hash.SHA256, key.PublicKey.Equal(s.cert.PublicKey)
+		own = key.PublicKey.Equal(s.cert.PublicKey)
 	default:
 		return fmt.Errorf("fabric.key: %s holds a %T: want Ed25519 or ECDSA", c.Key, key)
 	}

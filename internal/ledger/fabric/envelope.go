@@ -10,14 +10,16 @@ import (
 	"github.com/hyperledger/fabric-protos-go-apiv2/peer"
 	"google.golang.org/protobuf/proto"
 
+	"bellwether/internal/ledger"
 	"bellwether/internal/ledger/fabric/chaincode"
 )
 
 // found is a call of our chaincode in a block of Fabric.
 type found struct {
-	at    place
-	code  peer.TxValidationCode
-	block []byte // of the zone
+	at       place
+	code     peer.TxValidationCode
+	function string
+	arg      []byte // a block of the zone, or the handover that it begins with
 }
 
 // err is nil for a valid one.
@@ -28,9 +30,25 @@ func (f found) err() error {
 	return &InvalidError{Code: f.code.String()}
 }
 
-// appended gives the calls in a block of Fabric by which blocks of the zone were
-// handed to the chaincode of that name, valid or not.
-func appended(b *common.Block, name string) iter.Seq2[found, error] {
+// header gives the header of the block, or of the one that is handed over.
+func (f found) header() (*ledger.Header, error) {
+	if f.function == chaincode.FunctionAdopt {
+		h, err := ledger.ParseHandover(f.arg)
+		if err != nil {
+			return nil, err
+		}
+		return &h.Header, nil
+	}
+	b, err := ledger.ParseBlock(f.arg)
+	if err != nil {
+		return nil, err
+	}
+	return &b.Header, nil
+}
+
+// calls gives the calls in a block of Fabric by which blocks of the zone, or its
+// handover, were given to the chaincode of that name, valid or not.
+func calls(b *common.Block, name string) iter.Seq2[found, error] {
 	return func(yield func(found, error) bool) {
 		var flags []byte
 		if m := b.GetMetadata().GetMetadata(); len(m) > int(common.BlockMetadataIndex_TRANSACTIONS_FILTER) {
@@ -42,7 +60,7 @@ func appended(b *common.Block, name string) iter.Seq2[found, error] {
 				return
 			}
 			f, ours, err := parseEnvelope(raw, name)
-			f.code, f.at.Block = peer.TxValidationCode(flags[i]), b.GetHeader().GetNumber()
+			f.code, f.at.At = peer.TxValidationCode(flags[i]), b.GetHeader().GetNumber()
 			if !ours || err != nil && f.code != peer.TxValidationCode_VALID {
 				continue // what anybody may have sent to the orderers
 			}
@@ -56,8 +74,8 @@ func appended(b *common.Block, name string) iter.Seq2[found, error] {
 	}
 }
 
-// parseEnvelope finds in a transaction of Fabric the block of the zone that it
-// hands to the chaincode of that name. ours is false for anything else, and true
+// parseEnvelope finds in a transaction of Fabric what it gives to the chaincode of
+// that name. ours is false for anything else, and true
 // with an error for what could not be read.
 func parseEnvelope(raw []byte, name string) (f found, ours bool, err error) {
 	var envelope common.Envelope
@@ -81,11 +99,11 @@ func parseEnvelope(raw []byte, name string) (f found, ours bool, err error) {
 	if err != nil {
 		return f, true, err
 	}
-	if len(args) != 2 || string(args[0]) != chaincode.FunctionAppend {
+	if len(args) != 2 || string(args[0]) != chaincode.FunctionAppend && string(args[0]) != chaincode.FunctionAdopt {
 		return f, false, nil
 	}
 	id, err := parseID(header.GetTxId())
-	return found{at: place{ID: id}, block: args[1]}, true, err
+	return found{at: place{ID: id}, function: string(args[0]), arg: args[1]}, true, err
 }
 
 // callOf gives the arguments of a call to the chaincode of that name, nil for

@@ -38,9 +38,9 @@ func blockOf(flags []byte, data ...[]byte) *common.Block {
 	return &common.Block{Header: &common.BlockHeader{Number: 7}, Data: &common.BlockData{Data: data}, Metadata: &common.BlockMetadata{Metadata: metadata}}
 }
 
-// TestAppended: of a block of Fabric only our own calls are taken; what others
+// TestCalls: of a block of Fabric only our own calls are taken; what others
 // wrote to the channel, however malformed, is passed over unless it is valid.
-func TestAppended(t *testing.T) {
+func TestCalls(t *testing.T) {
 	const tx = common.HeaderType_ENDORSER_TRANSACTION
 	valid, conflict, bad := byte(peer.TxValidationCode_VALID), byte(peer.TxValidationCode_MVCC_READ_CONFLICT), byte(peer.TxValidationCode_BAD_PAYLOAD)
 	id := strings.Repeat("ab", 32)
@@ -49,7 +49,7 @@ func TestAppended(t *testing.T) {
 		ours, ours, call(t, tx, id, "other", "append", "block"), call(t, tx, id, "zone", "version"),
 		call(t, common.HeaderType_CONFIG, id, "zone", "append", "block"), []byte("\xff\xff"), call(t, tx, "short", "zone", "append", "block"))
 	var got []found
-	for f, err := range appended(b, "zone") {
+	for f, err := range calls(b, "zone") {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -58,7 +58,7 @@ func TestAppended(t *testing.T) {
 	if len(got) != 2 || got[0].err() != nil || got[1].err() == nil || got[1].code != peer.TxValidationCode_MVCC_READ_CONFLICT {
 		t.Fatalf("got %+v", got)
 	}
-	if string(got[0].block) != "block" || got[0].at.Block != 7 || got[0].at.ID[31] != 0xab {
+	if string(got[0].arg) != "block" || got[0].function != "append" || got[0].at.At != 7 || got[0].at.ID[31] != 0xab {
 		t.Errorf("got %+v", got[0])
 	}
 	for name, b := range map[string]*common.Block{
@@ -69,7 +69,7 @@ func TestAppended(t *testing.T) {
 		"no metadata":          {Data: &common.BlockData{Data: [][]byte{ours}}},
 	} {
 		failed := false
-		for _, err := range appended(b, "zone") {
+		for _, err := range calls(b, "zone") {
 			failed = err != nil
 		}
 		if !failed {

@@ -9,6 +9,8 @@ import (
 	gateway "github.com/hyperledger/fabric-protos-go-apiv2/gateway"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"bellwether/internal/ledger/fabric/pkcs11"
 )
 
 // trouble is what a peer's answer means, by words in it. Fabric's codes alone do
@@ -55,6 +57,9 @@ func diagnose(err error) *trouble {
 
 // transient reports whether the same call may succeed later.
 func transient(err error) bool {
+	if errors.Is(err, pkcs11.ErrAway) {
+		return true
+	}
 	if _, answer := status.FromError(err); !answer || errors.Is(err, context.Canceled) {
 		return false
 	}
@@ -83,6 +88,9 @@ func said(err error) string {
 
 // explain says what went wrong with a call and what to do about it.
 func (c *client) explain(err error) error {
+	if s := (*signError)(nil); errors.As(err, &s) {
+		return s
+	}
 	hint := ""
 	if t := diagnose(err); t != nil {
 		hint = "; " + t.hint

@@ -29,6 +29,13 @@
 // and proving need no network. Open reads the channel on from the last block of
 // Fabric noted there, and so builds a lost copy anew.
 //
+// # A zone that comes from an embedded ledger
+//
+// [Migrate] hands it over: its newest block's header, its checkpoint and its state
+// are the first thing of the zone on the channel, and the blocks go on from there
+// as if nothing had happened. The blocks before are in the local copy only: lost,
+// they come back from a copy of blocks.log, never from the channel.
+//
 // # Who writes
 //
 // One process at a time has a directory open for writing. Two directories with
@@ -68,7 +75,7 @@ import (
 // The files in a directory.
 const (
 	blocksFile = "blocks.log" // record n: block n
-	placesFile = "fabric.log" // record 0: the channel; record n+1: where block n stands on it
+	placesFile = "fabric.log" // record 0: the channel; then where each block stands on it
 	outboxFile = "outbox"     // the newest transaction of Fabric
 )
 
@@ -125,6 +132,7 @@ type Ledger struct {
 	client *client
 	blocks *journal.Journal
 	places *journal.Journal
+	first  uint64 // number of the first block that has a place; guarded by turn
 
 	// turn is held by whoever writes, one after another in the order in which
 	// they came: while one block is on its way, the next fills.
@@ -181,14 +189,14 @@ func open(ctx context.Context, dir string, signer crypto.Signer, o Options) (*Le
 // foreign refuses a directory with the ledger of another driver.
 func foreign(dir string) error {
 	if _, err := os.Stat(filepath.Join(dir, blocksFile)); err == nil && !Here(dir) {
-		return fmt.Errorf("%s holds an embedded ledger, whose blocks are not on the channel; give another state directory, or go on with ledger.driver: embedded", dir)
+		return fmt.Errorf("%s holds an embedded ledger, whose blocks are not on the channel; carry it over with `bellwether ledger migrate`, give another state directory, or go on with ledger.driver: embedded", dir)
 	}
 	return nil
 }
 
 // openFiles opens places first: a directory that has it is of this driver.
 func (l *Ledger) openFiles() (err error) {
-	if l.places, err = journal.Open(filepath.Join(l.dir, placesFile), placesKind, nil); err != nil {
+	if l.places, err = journal.Open(filepath.Join(l.dir, placesFile), placesKind, l.readPlace); err != nil {
 		return err
 	}
 	l.blocks, err = journal.Open(filepath.Join(l.dir, blocksFile), blocksKind, nil)
@@ -293,6 +301,9 @@ func (l *Ledger) load(ctx context.Context) error {
 	}
 	if err := l.resettle(ctx); err != nil {
 		return err
+	}
+	if l.placed() < l.stored() {
+		return fmt.Errorf("the channel does not have blocks %d to %d of %s: the peer lost blocks, or is behind; wait for it, or connect to another", l.placed(), l.stored()-1, filepath.Join(l.dir, blocksFile))
 	}
 	l.stale = nil
 	return nil

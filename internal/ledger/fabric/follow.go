@@ -4,21 +4,21 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"path/filepath"
 
 	"github.com/fxamacker/cbor/v2"
 
 	"bellwether/internal/ledger"
+	"bellwether/internal/ledger/fabric/chaincode"
 )
 
 // sameChannel notes which channel the directory belongs to, and holds it against
 // that ever after.
 func (l *Ledger) sameChannel(ctx context.Context) error {
-	c := l.o.Connection
-	first, err := l.client.firstBlock(ctx)
+	now, err := l.client.origin(ctx)
 	if err != nil {
 		return err
 	}
-	now := origin{Channel: c.Channel, Chaincode: c.Chaincode, First: first}
 	if l.places.Len() == 0 {
 		return l.places.Append(mustEncode(now))
 	}
@@ -44,15 +44,15 @@ func (l *Ledger) catchUp(ctx context.Context) error {
 		return err
 	}
 	from := uint64(0)
-	if n := min(uint64(l.places.Len())-1, l.Height()); n > 0 {
+	if n := min(l.placed(), l.stored()); n > l.first {
 		newest, _, err := l.placeOf(n - 1)
 		if err != nil {
 			return err
 		}
-		if newest.Block >= height {
-			return fmt.Errorf("the channel ends before block %d of Fabric, where block %d of the zone was seen: the peer lost blocks, or is behind; wait for it, or connect to another", newest.Block, n-1)
+		if newest.At >= height {
+			return fmt.Errorf("the channel ends before block %d of Fabric, where block %d of the zone was seen: the peer lost blocks, or is behind; wait for it, or connect to another", newest.At, n-1)
 		}
-		from = newest.Block
+		from = newest.At
 	}
 	before := l.stored()
 	for f, err := range l.client.read(ctx, from, height) {
@@ -60,7 +60,7 @@ func (l *Ledger) catchUp(ctx context.Context) error {
 			return err
 		}
 		if err := l.arrived(f); err != nil {
-			return fmt.Errorf("block %d of Fabric: %w", f.at.Block, err)
+			return fmt.Errorf("block %d of Fabric: %w", f.at.At, err)
 		}
 	}
 	if got := l.stored() - before; got > 0 {
@@ -72,7 +72,10 @@ func (l *Ledger) catchUp(ctx context.Context) error {
 // arrived takes a valid block of the zone from the channel, or holds it against
 // the one that is there.
 func (l *Ledger) arrived(f found) error {
-	b, err := ledger.ParseBlock(f.block)
+	if f.function == chaincode.FunctionAdopt {
+		return l.handedOver(f)
+	}
+	b, err := ledger.ParseBlock(f.arg)
 	if err != nil {
 		return err
 	}
@@ -96,23 +99,77 @@ func (l *Ledger) known(n uint64, f found) error {
 	if err != nil {
 		return err
 	}
-	if !bytes.Equal(have, f.block) {
+	if !bytes.Equal(have, f.arg) {
 		return fmt.Errorf("block %d of the zone is another one in %s: one of the two was made up or is of another network", n, l.dir)
 	}
 	return l.note(n, f.at)
 }
 
+// handedOver holds the handover that the zone begins with on the channel against
+// the block that it stands for.
+func (l *Ledger) handedOver(f found) error {
+	h, err := ledger.ParseHandover(f.arg)
+	if err != nil {
+		return err
+	}
+	n := h.Header.Number
+	if n >= l.stored() {
+		return &MissingError{Have: l.stored(), Newest: h.Header, File: filepath.Join(l.dir, blocksFile)}
+	}
+	b, err := l.block(n)
+	if err != nil {
+		return err
+	}
+	if err := same(&b.Header, &h.Header); err != nil {
+		return fmt.Errorf("%s: %w", filepath.Join(l.dir, blocksFile), err)
+	}
+	return l.note(n, f.at)
+}
+
+// sameZone holds what the channel has against the zone of the directory.
+func sameZone(have, channel *ledger.Header) error {
+	if have.Zone != channel.Zone {
+		return fmt.Errorf("it has another zone, %s: this one is %s; each takes a chaincode definition of its own (fabric.chaincode)", channel.Zone.Short(), have.Zone.Short())
+	}
+	return nil
+}
+
+// same holds a block on the channel against the directory's with that number.
+func same(have, channel *ledger.Header) error {
+	if a, b := have.Hash(), channel.Hash(); a != b {
+		return fmt.Errorf("block %d here is %s, on the channel %s: here is another history of this zone", have.Number, a.Short(), b.Short())
+	}
+	return sameZone(have, channel)
+}
+
+// MissingError says that a zone was carried over to the channel and its blocks
+// from before are not in the local copy. The channel has none of them.
+type MissingError struct {
+	Have   uint64        // blocks that are there
+	Newest ledger.Header // of the missing ones
+	File   string        // where they belong
+}
+
+func (e *MissingError) Error() string {
+	return fmt.Sprintf("the zone came to this channel with its block %d (%s); blocks %d to %d are on no channel and not in %s: put a copy of that file from before back there, and run `bellwether ledger migrate`",
+		e.Newest.Number, e.Newest.Hash(), e.Have, e.Newest.Number, e.File)
+}
+
 // note writes down where a block stands, unless that is done.
 func (l *Ledger) note(n uint64, at place) error {
+	at.Block = n
 	have, noted, err := l.placeOf(n)
 	if err != nil {
 		return err
 	}
 	if noted && have != at {
-		return fmt.Errorf("block %d of the zone was seen in block %d of Fabric before", n, have.Block)
+		return fmt.Errorf("block %d of the zone was seen in block %d of Fabric before", n, have.At)
 	}
 	if noted {
 		return nil
+	}
+	if l.places.Len() == 1 {
+		l.first = n
 	}
 	return l.places.Append(at.bytes())
 }

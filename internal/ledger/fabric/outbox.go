@@ -54,10 +54,13 @@ func readOutbox(path string) (*outbox, error) {
 }
 
 // place is where a block of the zone stands on the channel: the CBOR array
-// [number of Fabric's block uint, ID of the transaction bstr (32)].
+// [its number uint, number of Fabric's block uint, ID of the transaction bstr (32)].
+// The numbers follow each other. The first is 0, or of the newest block from before
+// a migration, for which the handover stands.
 type place struct {
 	_     struct{} `cbor:",toarray"`
 	Block uint64
+	At    uint64
 	ID    [32]byte
 }
 
@@ -82,29 +85,55 @@ func mustEncode(v any) []byte {
 
 // placeOf reads where block n stands, if it was noted.
 func (l *Ledger) placeOf(n uint64) (place, bool, error) {
-	if n+1 >= uint64(l.places.Len()) {
+	noted := uint64(l.places.Len())
+	if noted < 2 || n < l.first || n-l.first+1 >= noted {
 		return place{}, false, nil
 	}
-	raw, err := l.places.Read(int(n) + 1)
+	raw, err := l.places.Read(int(n-l.first) + 1)
 	if err != nil {
 		return place{}, false, err
 	}
 	var p place
-	if err := cbor.Unmarshal(raw, &p); err != nil {
-		return place{}, false, fmt.Errorf("%s: place of block %d: %w", placesFile, n, err)
+	if err := cbor.Unmarshal(raw, &p); err != nil || p.Block != n {
+		return place{}, false, fmt.Errorf("%s: place of block %d: it is of block %d: %w", placesFile, n, p.Block, err)
 	}
 	return p, true, nil
+}
+
+// placed is the number of the block behind the newest whose place is noted.
+func (l *Ledger) placed() uint64 {
+	if noted := uint64(l.places.Len()); noted > 1 {
+		return l.first + noted - 1
+	}
+	return 0
+}
+
+// readPlace takes a record of the journal of places when that is opened.
+func (l *Ledger) readPlace(rec int, raw []byte) error {
+	if rec != 1 {
+		return nil
+	}
+	var p place
+	if err := cbor.Unmarshal(raw, &p); err != nil {
+		return fmt.Errorf("%s: first place: %w", placesFile, err)
+	}
+	l.first = p.Block
+	return nil
 }
 
 // Damage looks through the files beside the blocks and gives what is wrong with
 // them. It changes nothing.
 func Damage(dir string) (found []error) {
-	n := uint64(0)
+	n, next := uint64(0), uint64(0)
 	for rec, err := range journal.Scan(filepath.Join(dir, placesFile), placesKind) {
 		if err == nil && rec.Number == 0 {
 			err = cbor.Unmarshal(rec.Payload, new(origin))
 		} else if err == nil {
-			err = cbor.Unmarshal(rec.Payload, new(place))
+			var p place
+			if err = cbor.Unmarshal(rec.Payload, &p); err == nil && rec.Number > 1 && p.Block != next {
+				err = fmt.Errorf("it is of block %d, not %d", p.Block, next)
+			}
+			next = p.Block + 1
 		}
 		if err != nil {
 			found = append(found, fmt.Errorf("%s, record %d: %w", placesFile, n, err))

@@ -2,10 +2,8 @@ package fabric
 
 import (
 	"context"
-	"fmt"
 
 	"bellwether/internal/ledger"
-	"bellwether/internal/zone"
 )
 
 // Height implements [ledger.Ledger].
@@ -27,18 +25,7 @@ func (l *Ledger) Block(ctx context.Context, n uint64) (*ledger.Block, error) {
 }
 
 func (l *Ledger) block(n uint64) (*ledger.Block, error) {
-	if height := l.stored(); n >= height {
-		return nil, fmt.Errorf("the ledger has no block %d: its height is %d", n, height)
-	}
-	raw, err := l.blocks.Read(int(n))
-	if err != nil {
-		return nil, err
-	}
-	b, err := ledger.ParseBlock(raw)
-	if err != nil {
-		return nil, fmt.Errorf("block %d: %w", n, err)
-	}
-	return b, nil
+	return ledger.ReadBlock(n, l.stored(), l.blocks.Read)
 }
 
 // State implements [ledger.Ledger].
@@ -59,22 +46,9 @@ func (v view) Keys(prefix string) ([]string, error) {
 	return v.l.producer.State().Keys(prefix)
 }
 
-// Prove implements [ledger.Ledger]. It reads at most 511 blocks of the local copy.
+// Prove implements [ledger.Ledger]. It reads at most 512 blocks of the local copy.
 func (l *Ledger) Prove(ctx context.Context, block uint64, index uint32) (*ledger.Inclusion, error) {
-	b, err := l.Block(ctx, block)
-	if err != nil {
-		return nil, err
-	}
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	return l.confirmed.Prove(b, index, l.head, func(n uint64) (zone.Hash, error) {
-		if err := ctx.Err(); err != nil {
-			return zone.Hash{}, err
-		}
-		b, err := l.block(n)
-		if err != nil {
-			return zone.Hash{}, err
-		}
-		return b.Header.Hash(), nil
-	})
+	return l.confirmed.Prove(block, index, l.head, func(n uint64) (*ledger.Block, error) { return l.Block(ctx, n) })
 }

@@ -154,7 +154,7 @@ func onChannel(t testing.TB, l *Ledger) (blocks [][]byte) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		blocks = append(blocks, f.block)
+		blocks = append(blocks, f.arg)
 	}
 	return blocks
 }
@@ -243,7 +243,7 @@ func writeEach(ctx context.Context, l *Ledger, txs [][]byte) error {
 
 // writerEnv, when set, makes TestWriter write to the ledger in the directory
 // named there, with the connection behind it, until it is killed.
-const writerEnv = "BELLWETHER_TEST_FABRIC"
+const writerEnv = "BELLWETHER_TEST_WRITER"
 
 // TestWriter is the process that TestDriverKilled kills.
 func TestWriter(t *testing.T) {

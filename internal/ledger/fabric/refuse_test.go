@@ -18,6 +18,7 @@ import (
 	"bellwether/internal/ledger"
 	"bellwether/internal/ledger/embedded"
 	"bellwether/internal/ledger/fabric/network"
+	"bellwether/internal/ledger/fabric/networktest"
 	"bellwether/internal/ledger/ledgertest"
 )
 
@@ -122,15 +123,8 @@ func TestEmbeddedDirectory(t *testing.T) {
 // TestOtherRules: a channel whose chaincode goes by other rules is refused.
 func TestOtherRules(t *testing.T) {
 	t.Parallel()
-	o := options(t)
-	o.Chaincode[1] = "other-chaincode"
-	o.Dir = t.TempDir()
-	n, err := network.Up(t.Context(), o, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { n.Down(context.Background()) })
-	_, err = Open(t.Context(), t.TempDir(), ledgertest.Master(), Options{Connection: connection(n, 0), Patience: calmPatience})
+	n := up(t, network.Options{Chaincode: []string{os.Args[0], withOtherRules}})
+	_, err := Open(t.Context(), t.TempDir(), ledgertest.Master(), Options{Connection: connection(n, 0), Patience: calmPatience})
 	if err == nil || !strings.Contains(err.Error(), `"bellwether/chaincode/other"`) || !strings.Contains(err.Error(), "same version") {
 		t.Errorf("got %v", err)
 	}
@@ -188,11 +182,9 @@ func TestClockSkew(t *testing.T) {
 	if err := n.Kill("peer-org1"); err != nil {
 		t.Fatal(err)
 	}
-	with := options(t)
-	with.Dir = o.Dir
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 	defer cancel()
-	if _, err := network.Up(ctx, with, nil); err == nil {
+	if _, err := network.Up(ctx, networktest.Options(t, o), nil); err == nil {
 		t.Fatal("the network is up though its peer takes no clock")
 	}
 	_, err = Open(t.Context(), t.TempDir(), ledgertest.Master(), Options{Connection: connection(n, 0), Patience: calmPatience})

@@ -9,6 +9,7 @@ import (
 
 	"bellwether/internal/contract"
 	"bellwether/internal/ledger"
+	"bellwether/internal/ledger/fabric/chaincode"
 	"bellwether/internal/ledger/producer"
 	"bellwether/internal/zone"
 )
@@ -94,7 +95,7 @@ func (l *Ledger) order(ctx context.Context) error {
 	if err := l.client.valid(l.o, time.Now()); err != nil {
 		return l.fail(err)
 	}
-	out, err := l.endorse(ctx, b)
+	out, err := l.endorse(ctx, chaincode.FunctionAppend, b.Header.Number, b.Bytes())
 	if err != nil {
 		return l.fail(fmt.Errorf("block %d was not endorsed: %w", b.Header.Number, err))
 	}
@@ -145,11 +146,11 @@ func (p *pauses) wait(ctx context.Context) error {
 	}
 }
 
-// endorse has the channel's peers endorse a block. Until it returns there is
+// endorse has the channel's peers endorse a call for block n. Until it returns there is
 // nothing that could be committed, so it may be tried as often as it takes.
-func (l *Ledger) endorse(ctx context.Context, b *ledger.Block) (*outbox, error) {
+func (l *Ledger) endorse(ctx context.Context, function string, n uint64, arg []byte) (*outbox, error) {
 	for p := (pauses{}); ; {
-		out, err := l.client.endorse(ctx, b)
+		out, err := l.client.endorse(ctx, function, n, arg)
 		if err == nil || !transient(err) {
 			return out, err
 		}

@@ -3,8 +3,9 @@
 //
 // # What it takes
 //
-//	append BLOCK   one block of the zone, canonical bytes; gives the header's hash
-//	version        gives [Version]
+//	append BLOCK     one block of the zone, canonical bytes; gives the header's hash
+//	adopt HANDOVER   a zone whose blocks so far are elsewhere; gives its newest header's hash
+//	version          gives [Version]
 //
 // A block comes as one transaction of Fabric. It is endorsed only if everything
 // about it holds that can be seen from the channel's state: its form, its
@@ -15,6 +16,12 @@
 // What is not checked here is what would need a read of all state or all
 // headers: the digest of the state in the header and the root in the
 // checkpoint. Every driver that follows the channel checks both.
+//
+// A zone that comes from another ledger is adopted by its handover
+// ([ledger.Handover]), once, on a channel that has no zone: the master signed the
+// newest header and the checkpoint of all headers, these agree with each other,
+// and the state that is handed over is the one that the header commits to. How
+// that state came about is not to be seen here and stays the master's word.
 //
 // # State
 //
@@ -49,6 +56,7 @@ const Version = "bellwether/chaincode/2"
 // The functions.
 const (
 	FunctionAppend  = "append"
+	FunctionAdopt   = "adopt"
 	FunctionVersion = "version"
 )
 
@@ -71,15 +79,17 @@ func (Contract) Invoke(stub shim.ChaincodeStubInterface) *peer.Response {
 
 func invoke(s store, args [][]byte) ([]byte, error) {
 	if len(args) == 0 {
-		return nil, fmt.Errorf("no function: want %s or %s", FunctionAppend, FunctionVersion)
+		return nil, fmt.Errorf("no function: want %s, %s or %s", FunctionAppend, FunctionAdopt, FunctionVersion)
 	}
 	switch function := string(args[0]); {
 	case function == FunctionVersion && len(args) == 1:
 		return []byte(Version), nil
 	case function == FunctionAppend && len(args) == 2:
 		return appendBlock(s, args[1])
+	case function == FunctionAdopt && len(args) == 2:
+		return adopt(s, args[1])
 	default:
-		return nil, fmt.Errorf("function %q with %d arguments: want %s with one, or %s with none", function, len(args)-1, FunctionAppend, FunctionVersion)
+		return nil, fmt.Errorf("function %q with %d arguments: want %s or %s with one, or %s with none", function, len(args)-1, FunctionAppend, FunctionAdopt, FunctionVersion)
 	}
 }
 

@@ -59,7 +59,7 @@ func (p *fakePeer) call(args ...string) (string, string) {
 }
 
 // chain gives blocks of one zone: its creation, and two with each of three devices.
-func chain(t *testing.T) []*ledger.Block {
+func chain(t testing.TB) []*ledger.Block {
 	t.Helper()
 	l := ledgertest.NewFake(ledgertest.Master())
 	for n := range uint64(3) {

@@ -1,5 +1,6 @@
 // Package evidence shows to a stranger without a Fabric identity, offline, that a
-// block of a zone stands on a channel of Hyperledger Fabric: that the channel's
+// block of a zone, or the handover that stands for the blocks from before the zone
+// came there, stands on a channel of Hyperledger Fabric: that the channel's
 // orderers signed the block of Fabric it is in, that peers of a majority of its
 // organisations endorsed it, and that a peer says it is valid.
 //
@@ -46,6 +47,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"bellwether/internal/ledger"
+	"bellwether/internal/ledger/fabric/chaincode"
 )
 
 // The steps of a check, in their order.
@@ -132,12 +134,15 @@ type Statement struct {
 	Creator     string   // organisation that submitted it
 	Endorsers   []string // organisations
 	Answered    string   // organisation of the peer that says it is valid
-	Block       *ledger.Block
+	// What stands there: a block of the zone, or the handover that the zone came
+	// with, which stands for the blocks before.
+	Block    *ledger.Block
+	Handover *ledger.Handover
 }
 
 // Verify checks evidence against the channel. The error is a [*StepError]. That
-// the statement's block of the zone is the one that the caller means, and what
-// its master signed, is for the caller to check.
+// the statement's block or handover is the one that the caller means, and what
+// the zone's master signed, is for the caller to check.
 func (e *Evidence) Verify(c *Channel) (*Statement, error) {
 	s := &Statement{Channel: c.Name, Number: e.Number, Transaction: e.Transaction}
 	hash := sha256.Sum256(bytes.Join(e.Data, nil))
@@ -162,7 +167,12 @@ func (e *Evidence) Verify(c *Channel) (*Statement, error) {
 	if s.Answered, err = e.answered(c, t); err != nil {
 		return nil, err
 	}
-	if s.Block, err = ledger.ParseBlock(t.block); err != nil {
+	if t.function == chaincode.FunctionAdopt {
+		s.Handover, err = ledger.ParseHandover(t.arg)
+	} else {
+		s.Block, err = ledger.ParseBlock(t.arg)
+	}
+	if err != nil {
 		return nil, fail(StepZone, "%v", err)
 	}
 	return s, nil
@@ -221,38 +231,4 @@ func (e *Evidence) answered(c *Channel, t *transaction) (string, error) {
 func txID(nonce, creator []byte) string {
 	sum := sha256.Sum256(append(bytes.Clone(nonce), creator...))
 	return hex.EncodeToString(sum[:])
-}
-
-// MarshalAll gives the bytes of a file of evidence: the CBOR array of each one's
-// bytes.
-func MarshalAll(all []*Evidence) []byte {
-	parts := [][]byte{}
-	for _, e := range all {
-		parts = append(parts, e.Bytes())
-	}
-	raw, err := cbor.Marshal(parts)
-	if err != nil {
-		panic(err) // byte strings have an encoding
-	}
-	return raw
-}
-
-// ParseAll reads what MarshalAll gives, and nothing else.
-func ParseAll(raw []byte) ([]*Evidence, error) {
-	var parts [][]byte
-	if err := cbor.Unmarshal(raw, &parts); err != nil {
-		return nil, fmt.Errorf("file of evidence: %w", err)
-	}
-	var all []*Evidence
-	for i, part := range parts {
-		e, err := Parse(part)
-		if err != nil {
-			return nil, fmt.Errorf("file of evidence, entry %d: %w", i, err)
-		}
-		all = append(all, e)
-	}
-	if len(all) == 0 || !bytes.Equal(MarshalAll(all), raw) {
-		return nil, errors.New("file of evidence: empty, or not in canonical form")
-	}
-	return all, nil
 }

@@ -56,6 +56,15 @@ func TestSamples(t *testing.T) {
 	}
 }
 
+// TestHandover: what a zone came to the channel with is shown like a block.
+func TestHandover(t *testing.T) {
+	e, raw := sample(t, "handover")
+	s, err := e.Verify(channel(t, raw))
+	if err != nil || s.Block != nil || s.Handover.Header.Number != 2 || !slices.Equal(s.Endorsers, []string{"org1MSP", "org2MSP"}) {
+		t.Errorf("%+v, %v", s, err)
+	}
+}
+
 // TestSteps: what fails is named.
 func TestSteps(t *testing.T) {
 	_, other := sample(t, "bft")
@@ -110,24 +119,8 @@ func TestQuorum(t *testing.T) {
 	}
 }
 
-func TestFile(t *testing.T) {
-	one, _ := sample(t, "raft")
-	two, _ := sample(t, "bft")
-	raw := MarshalAll([]*Evidence{one, two})
-	all, err := ParseAll(raw)
-	if err != nil || len(all) != 2 || !bytes.Equal(all[1].Bytes(), two.Bytes()) {
-		t.Fatalf("%d, %v", len(all), err)
-	}
-	for name, bad := range map[string][]byte{"empty": MarshalAll(nil), "nothing": nil, "cut": raw[:len(raw)-1], "more": append(slices.Clone(raw), 0),
-		"inside": MarshalAll([]*Evidence{one})[:50], "text": []byte("text")} {
-		if _, err := ParseAll(bad); err == nil {
-			t.Errorf("%s: taken", name)
-		}
-	}
-}
-
 func FuzzParse(f *testing.F) {
-	for _, name := range []string{"raft", "bft"} {
+	for _, name := range []string{"raft", "bft", "handover"} {
 		e, raw := sample(f, name)
 		f.Add(e.Bytes(), raw)
 	}

@@ -13,7 +13,7 @@ import (
 	"bellwether/internal/ledger/fabric/chaincode"
 )
 
-// transaction is one of Fabric that hands a block of the zone to the chaincode.
+// transaction is one of Fabric that gives a block of the zone, or its handover, to the chaincode.
 type transaction struct {
 	envelope  *common.Envelope
 	channel   string
@@ -21,7 +21,8 @@ type transaction struct {
 	signer    []byte // serialized identity of the creator
 	nonce     []byte
 	chaincode string
-	block     []byte // of the zone
+	function  string
+	arg       []byte // a block of the zone, or its handover
 	header    *common.Header
 	proposal  []byte // payload of the proposal
 	response  []byte // what the endorsers signed
@@ -56,10 +57,10 @@ func (t *transaction) readAction(raw []byte) error {
 		return err
 	}
 	args := call.GetChaincodeSpec().GetInput().GetArgs()
-	if len(args) != 2 || string(args[0]) != chaincode.FunctionAppend {
-		return errors.New("not a call that appends a block of a zone")
+	if len(args) != 2 || string(args[0]) != chaincode.FunctionAppend && string(args[0]) != chaincode.FunctionAdopt {
+		return errors.New("not a call that appends a block of a zone or adopts one")
 	}
-	t.chaincode, t.block = call.GetChaincodeSpec().GetChaincodeId().GetName(), args[1]
+	t.chaincode, t.function, t.arg = call.GetChaincodeSpec().GetChaincodeId().GetName(), string(args[0]), args[1]
 	t.proposal = payload.GetChaincodeProposalPayload()
 	t.response, t.signed = payload.GetAction().GetProposalResponsePayload(), payload.GetAction().GetEndorsements()
 	return nil

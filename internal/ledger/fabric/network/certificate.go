@@ -93,13 +93,13 @@ func (a *authority) issue(name, role string, key crypto.PublicKey, until time.Ti
 	}, a.cert, key, a.key)
 }
 
-// issueTLS signs a certificate for both ends of a connection to this machine.
-func (a *authority) issueTLS(name string, key crypto.PublicKey) ([]byte, error) {
+// issueTLS signs a certificate for both ends of a connection to an address of this machine.
+func (a *authority) issueTLS(name, host string, key crypto.PublicKey) ([]byte, error) {
 	return sign(&x509.Certificate{
 		Subject:   pkix.Name{CommonName: name},
 		NotBefore: a.cert.NotBefore, NotAfter: a.cert.NotAfter, KeyUsage: x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-		DNSNames:    []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		DNSNames:    []string{"localhost"}, IPAddresses: []net.IP{net.ParseIP(host)},
 	}, a.cert, key, a.key)
 }
 
@@ -148,9 +148,12 @@ const units = `NodeOUs:
 `
 
 // keeper makes the identities of one organisation.
-type keeper struct{ ca, tls *authority }
+type keeper struct {
+	ca, tls *authority
+	host    string // where its nodes listen
+}
 
-func newKeeper(dir, organisation string) (*keeper, error) {
+func newKeeper(dir, organisation, host string) (*keeper, error) {
 	ca, err := newAuthority(dir, "ca", organisation)
 	if err != nil {
 		return nil, err
@@ -159,7 +162,7 @@ func newKeeper(dir, organisation string) (*keeper, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &keeper{ca, tls}
+	k := &keeper{ca, tls, host}
 	return k, k.writeMSP(filepath.Join(dir, "msp"))
 }
 
@@ -195,7 +198,7 @@ func (k *keeper) server(dir, name string) error {
 	if err != nil {
 		return err
 	}
-	cert, err := k.tls.issueTLS(name, key.Public())
+	cert, err := k.tls.issueTLS(name, k.host, key.Public())
 	if err != nil {
 		return err
 	}

@@ -66,14 +66,14 @@ func (n *Network) configureOrderer(programs string, node orderer) error {
 	dir := n.path("nodes", node.Name)
 	cert, key, ca := filepath.Join(dir, "tls", "server.crt"), filepath.Join(dir, "tls", "server.key"), filepath.Join(dir, "tls", "ca.crt")
 	s.setAll(map[string]any{
-		"General.ListenAddress": "127.0.0.1", "General.ListenPort": node.Port, "General.BootstrapMethod": "none",
+		"General.ListenAddress": n.spec.Host, "General.ListenPort": node.Port, "General.BootstrapMethod": "none",
 		"General.LocalMSPDir": filepath.Join(dir, "msp"), "General.LocalMSPID": ordererMSP,
 		"General.TLS":         map[string]any{"Enabled": true, "Certificate": cert, "PrivateKey": key, "RootCAs": []string{ca}},
 		"General.Cluster":     map[string]any{"SendBufferSize": 100, "ClientCertificate": cert, "ClientPrivateKey": key, "RootCAs": []string{ca}},
 		"FileLedger.Location": filepath.Join(dir, "data"),
 		"Consensus.WALDir":    filepath.Join(dir, "wal"), "Consensus.SnapDir": filepath.Join(dir, "snapshots"),
 		"ChannelParticipation.Enabled": true,
-		"Admin.ListenAddress":          local(node.Admin),
+		"Admin.ListenAddress":          n.at(node.Admin),
 		"Admin.TLS": map[string]any{"Enabled": true, "Certificate": cert, "PrivateKey": key, "RootCAs": []string{ca},
 			"ClientAuthRequired": true, "ClientRootCAs": []string{ca}},
 		"Operations.ListenAddress": "127.0.0.1:0", "Metrics.Provider": "disabled",
@@ -93,7 +93,7 @@ func (n *Network) configurePeer(programs string, o org) error {
 		if err != nil {
 			return err
 		}
-		address := local(o.Peer)
+		address := n.at(o.Peer)
 		s.setAll(map[string]any{
 			"peer.id": peerName(o), "peer.networkId": "bellwether",
 			"peer.listenAddress": address, "peer.address": address, "peer.chaincodeListenAddress": "127.0.0.1:0",
@@ -146,7 +146,7 @@ const profile = `Profiles:
 {{- if .BFT}}
       ConsenterMapping:
 {{- range $i, $o := .Consenters}}
-        - {ID: {{$o.ID}}, Host: 127.0.0.1, Port: {{$o.Port}}, MSPID: {{$.OrdererMSP}}, Identity: {{printf "%q" $o.Identity}}, ClientTLSCert: {{printf "%q" $o.TLS}}, ServerTLSCert: {{printf "%q" $o.TLS}}}
+        - {ID: {{$o.ID}}, Host: {{$.Host}}, Port: {{$o.Port}}, MSPID: {{$.OrdererMSP}}, Identity: {{printf "%q" $o.Identity}}, ClientTLSCert: {{printf "%q" $o.TLS}}, ServerTLSCert: {{printf "%q" $o.TLS}}}
 {{- end}}
       SmartBFT:
         RequestBatchMaxInterval: {{.BatchTimeout}}
@@ -164,7 +164,7 @@ const profile = `Profiles:
       EtcdRaft:
         Consenters:
 {{- range .Consenters}}
-          - {Host: 127.0.0.1, Port: {{.Port}}, ClientTLSCert: {{printf "%q" .TLS}}, ServerTLSCert: {{printf "%q" .TLS}}}
+          - {Host: {{$.Host}}, Port: {{.Port}}, ClientTLSCert: {{printf "%q" .TLS}}, ServerTLSCert: {{printf "%q" .TLS}}}
 {{- end}}
         Options: {TickInterval: 100ms, ElectionTick: 10, HeartbeatTick: 1, MaxInflightBlocks: 5, SnapshotIntervalSize: 16 MB}
 {{- end}}
@@ -182,7 +182,7 @@ const profile = `Profiles:
             Admins: {Type: Signature, Rule: "OR('{{.OrdererMSP}}.admin')"}
           OrdererEndpoints:
 {{- range .Consenters}}
-            - 127.0.0.1:{{.Port}}
+            - {{$.Host}}:{{.Port}}
 {{- end}}
     Application:
       Policies:
@@ -201,7 +201,7 @@ const profile = `Profiles:
             Admins: {Type: Signature, Rule: "OR('{{.MSP}}.admin')"}
             Endorsement: {Type: Signature, Rule: "OR('{{.MSP}}.peer')"}
           AnchorPeers:
-            - {Host: 127.0.0.1, Port: {{.Port}}}
+            - {Host: {{$.Host}}, Port: {{.Port}}}
 {{- end}}
 {{define "meta"}}        Readers: {Type: ImplicitMeta, Rule: "ANY Readers"}
         Writers: {Type: ImplicitMeta, Rule: "ANY Writers"}
@@ -212,6 +212,7 @@ const profile = `Profiles:
 // profileData is what the profile is filled with.
 type profileData struct {
 	BFT          bool
+	Host         string
 	BatchTimeout time.Duration
 	BatchTxs     int
 	OrdererMSP   string
@@ -232,7 +233,7 @@ type member struct {
 
 // writeProfile writes configtx.yaml, from which the channel's first block is made.
 func (n *Network) writeProfile() error {
-	data := profileData{BFT: n.spec.Orderers == BFT4, BatchTimeout: n.spec.BatchTimeout, BatchTxs: n.spec.BatchTxs,
+	data := profileData{BFT: n.spec.Orderers == BFT4, Host: n.spec.Host, BatchTimeout: n.spec.BatchTimeout, BatchTxs: n.spec.BatchTxs,
 		OrdererMSP: ordererMSP, OrdererDir: n.path("orgs", "orderers", "msp")}
 	for i, node := range n.spec.Nodes {
 		dir := n.path("nodes", node.Name)

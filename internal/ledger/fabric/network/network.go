@@ -1,7 +1,11 @@
 // Package network runs a Hyperledger Fabric network on one machine: orderers,
-// peers and chaincode as plain processes on 127.0.0.1, without containers, in
-// one directory. It is a real network in everything but the distance between
-// its nodes; for several machines see docs/fabric.md.
+// peers and chaincode as plain processes, without containers, in one directory.
+// It is a real network in everything but the distance between its nodes; for
+// several machines see docs/fabric.md.
+//
+// Each network listens on a loopback address of its own, 127.x.y.z by its
+// directory: the ports stand in the channel's first block, and another network
+// would take them while this one is down.
 //
 // # What it makes
 //
@@ -21,6 +25,7 @@
 package network
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -106,6 +111,7 @@ func (o *Options) fill() error {
 type spec struct {
 	Format       string        `json:"format"`
 	Ready        bool          `json:"ready"` // it was brought up once
+	Host         string        `json:"host"`  // where every node listens
 	Orderers     string        `json:"orderers"`
 	BatchTimeout time.Duration `json:"batch_timeout_ns"`
 	BatchTxs     int           `json:"batch_transactions"`
@@ -161,6 +167,7 @@ func Open(dir string) (*Network, error) {
 	if err := json.Unmarshal(raw, &n.spec); err != nil || n.spec.Format != specFormat {
 		return nil, fmt.Errorf("%s is not a description of a network of this version (%q): %w", filepath.Join(dir, specFile), specFormat, err)
 	}
+	n.spec.Host = cmp.Or(n.spec.Host, "127.0.0.1") // of all networks before they had addresses of their own
 	return n, nil
 }
 
@@ -186,7 +193,11 @@ func lock(dir string) (unlock func(), err error) {
 		f.Close()
 		return nil, fmt.Errorf("another program is starting or stopping the network in %s (%w)", dir, err)
 	}
-	return func() { f.Close() }, nil
+	return func() {
+		// A child between fork and exec has the file open too, and would keep the lock.
+		syscall.Flock(int(f.Fd()), syscall.LOCK_UN)
+		f.Close()
+	}, nil
 }
 
 // Down stops every node: politely, and after 5 s for good. What is on the ledger

@@ -46,14 +46,14 @@ func (n *Network) processes(o Options) []*process {
 func (n *Network) orderer(o Options, i int) *process {
 	node := n.spec.Nodes[i]
 	dir := n.path("nodes", node.Name)
-	return &process{name: node.Name, dir: dir, tied: o.Tied, address: local(node.Port),
+	return &process{name: node.Name, dir: dir, tied: o.Tied, address: n.at(node.Port),
 		command: []string{filepath.Join(o.Programs, nodes.Orderer)}, env: []string{"FABRIC_CFG_PATH=" + dir}}
 }
 
 func (n *Network) peer(o Options, i int) *process {
 	node := n.spec.Orgs[i]
 	dir := n.path("nodes", peerName(node))
-	return &process{name: peerName(node), dir: dir, tied: o.Tied, address: local(node.Peer),
+	return &process{name: peerName(node), dir: dir, tied: o.Tied, address: n.at(node.Peer),
 		command: []string{filepath.Join(o.Programs, nodes.Peer), "node", "start"}, env: []string{"FABRIC_CFG_PATH=" + dir}}
 }
 
@@ -61,15 +61,16 @@ func (n *Network) chaincode(o Options, i int) *process {
 	node := n.spec.Orgs[i]
 	dir := n.path("nodes", chaincodeName(node))
 	id, _ := os.ReadFile(filepath.Join(dir, "id")) // it is there before the first start
-	return &process{name: chaincodeName(node), dir: dir, tied: o.Tied, address: local(node.Chaincode),
-		command: append(append([]string{}, o.Chaincode...), "--id", string(id), "--listen", local(node.Chaincode),
+	return &process{name: chaincodeName(node), dir: dir, tied: o.Tied, address: n.at(node.Chaincode),
+		command: append(append([]string{}, o.Chaincode...), "--id", string(id), "--listen", n.at(node.Chaincode),
 			"--cert", filepath.Join(dir, "tls", "server.crt"), "--key", filepath.Join(dir, "tls", "server.key"))}
 }
 
 func peerName(o org) string      { return "peer-" + o.Name }
 func chaincodeName(o org) string { return "chaincode-" + o.Name }
 
-func local(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
+// at is where a node listens.
+func (n *Network) at(port int) string { return net.JoinHostPort(n.spec.Host, strconv.Itoa(port)) }
 
 func (p *process) file(name string) string { return filepath.Join(p.dir, name) }
 
@@ -79,7 +80,7 @@ func (p *process) start() error {
 		return nil
 	}
 	if !p.vacant() {
-		return fmt.Errorf("start %s: %w: another program listens on %s, which the network's configuration block names; end that one, or make a new network in another directory", p.name, errTaken, p.address)
+		return fmt.Errorf("start %s: another program listens on %s, which the network's configuration block names; end that one, or make a new network in another directory", p.name, p.address)
 	}
 	log, err := os.OpenFile(p.file("log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
@@ -103,11 +104,6 @@ func (p *process) start() error {
 	}
 	return cmd.Process.Release()
 }
-
-var (
-	errTaken = errors.New("the port is taken")
-	errEnded = errors.New("it ended while it was starting")
-)
 
 // vacant waits up to 2 s until nobody listens where the node will: threads of a
 // killed process end one by one, and the last closes what it listened on.
@@ -168,21 +164,25 @@ func (p *process) signal(s syscall.Signal) {
 // wait returns when the node takes connections.
 func (p *process) wait(ctx context.Context, address string) error {
 	for {
+		if err := p.ended(); err != nil {
+			return err
+		}
 		conn, err := net.DialTimeout("tcp", address, time.Second)
 		if err == nil {
 			return conn.Close()
-		}
-		if p.pid() == 0 {
-			cause := errEnded
-			if strings.Contains(p.tail(), "address already in use") {
-				cause = errTaken
-			}
-			return fmt.Errorf("%s: %w; its log %s says: %s", p.name, cause, p.file("log"), p.tail())
 		}
 		if pause(ctx, 20*time.Millisecond) != nil {
 			return fmt.Errorf("%s does not listen on %s: %w; its log is %s", p.name, address, ctx.Err(), p.file("log"))
 		}
 	}
+}
+
+// ended says that the node was started and does not run.
+func (p *process) ended() error {
+	if _, err := os.Stat(p.file("pid")); err != nil || p.pid() != 0 {
+		return nil
+	}
+	return fmt.Errorf("%s ended; its log %s says: %s", p.name, p.file("log"), p.tail())
 }
 
 // tail is the end of the node's log.
@@ -245,23 +245,24 @@ func (n *Network) Kill(name string) error {
 	return fmt.Errorf("the network has no node %q", name)
 }
 
-// ports finds n ports on which nobody listens, outside of those that the kernel
-// gives to connections by itself. Where it begins to look follows from seed.
-func ports(n int, seed string) ([]int, error) {
-	const first, last = 20000, 31999
+// host is the loopback address of the network in a directory.
+func host(dir string) string {
 	h := fnv.New32a()
-	h.Write([]byte(seed))
-	at := first + int(h.Sum32()%(last-first))
-	var found []int
-	for tried := 0; len(found) < n; tried++ {
-		if tried > last-first {
-			return nil, fmt.Errorf("no %d free ports from %d to %d", n, first, last)
+	h.Write([]byte(dir))
+	sum := h.Sum(nil)
+	return net.IPv4(127, 1+sum[1]%254, sum[2], sum[3]).String() // neither the machine's own 127.0.0.1 nor a broadcast
+}
+
+// ports finds n ports of the network's address on which nobody listens, outside of
+// those that the kernel gives to connections by itself.
+func (n *Network) ports(count int) (found []int, err error) {
+	const first, last = 20000, 31999
+	for port := first; len(found) < count; port++ {
+		if port > last {
+			return nil, fmt.Errorf("no %d free ports of %s from %d to %d", count, n.spec.Host, first, last)
 		}
-		if free(local(at)) == nil {
-			found = append(found, at)
-		}
-		if at++; at > last {
-			at = first
+		if free(n.at(port)) == nil {
+			found = append(found, port)
 		}
 	}
 	return found, nil

@@ -2,6 +2,9 @@ package network
 
 import (
 	"context"
+	"crypto"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"os"
@@ -12,8 +15,10 @@ import (
 	"syscall"
 	"time"
 
+	"bellwether/internal/durable"
 	"bellwether/internal/ledger/fabric/chaincode"
 	"bellwether/internal/ledger/fabric/nodes"
+	connection "bellwether/internal/ledger/fabric/profile"
 )
 
 // Up makes the network in a directory, or starts again what is there, and returns
@@ -51,20 +56,11 @@ func Up(ctx context.Context, o Options, progress func(step string)) (*Network, e
 			return nil, err
 		}
 	}
-	for try := range 3 { // between choosing a port and listening on it another program may take it
-		n = &Network{dir: o.Dir}
-		err = n.create(ctx, o, try, progress)
-		if err == nil {
-			return n, nil
-		}
-		if err = errors.Join(err, n.stop(context.WithoutCancel(ctx))); !errors.Is(err, errTaken) {
-			return nil, err
-		}
-		if err := n.clear(ctx); err != nil {
-			return nil, err
-		}
+	n = &Network{dir: o.Dir}
+	if err := n.create(ctx, o, progress); err != nil {
+		return nil, errors.Join(err, n.stop(context.WithoutCancel(ctx)))
 	}
-	return nil, err
+	return n, nil
 }
 
 // empty refuses a directory with anything of others in it.
@@ -96,6 +92,9 @@ func (n *Network) clear(ctx context.Context) error {
 
 // again starts the nodes of a network that was up before.
 func (n *Network) again(ctx context.Context, o Options, progress func(string)) error {
+	if err := n.writeProfiles(ctx, o); err != nil { // a network of an older version has none
+		return err
+	}
 	progress("start the nodes")
 	if err := n.startAll(ctx, o, n.processes(o)); err != nil {
 		return err
@@ -110,10 +109,11 @@ type step struct {
 	run  func(context.Context, Options) error
 }
 
-func (n *Network) create(ctx context.Context, o Options, try int, progress func(string)) error {
+func (n *Network) create(ctx context.Context, o Options, progress func(string)) error {
 	for _, s := range []step{
-		{"choose ports", func(_ context.Context, o Options) error { return n.choose(o, try) }},
+		{"choose ports", n.choose},
 		{"make certificates", n.certify},
+		{"write connection profiles", n.writeProfiles},
 		{"make the channel's first block", n.genesis},
 		{"start orderers and peers", func(ctx context.Context, o Options) error {
 			return n.startAll(ctx, o, n.processes(o)[:len(n.spec.Nodes)+len(n.spec.Orgs)])
@@ -138,10 +138,10 @@ func (n *Network) create(ctx context.Context, o Options, try int, progress func(
 }
 
 // choose writes down what the network will be, with free ports.
-func (n *Network) choose(o Options, try int) error {
-	n.spec = spec{Format: specFormat, Orderers: o.Orderers, BatchTimeout: o.BatchTimeout, BatchTxs: o.BatchTxs}
+func (n *Network) choose(_ context.Context, o Options) error {
+	n.spec = spec{Format: specFormat, Host: host(o.Dir), Orderers: o.Orderers, BatchTimeout: o.BatchTimeout, BatchTxs: o.BatchTxs}
 	orderers := map[string]int{Raft1: 1, Raft3: 3, BFT4: 4}[o.Orderers]
-	free, err := ports(2*(orderers+o.Orgs), fmt.Sprint(o.Dir, os.Getpid(), try))
+	free, err := n.ports(2 * (orderers + o.Orgs))
 	if err != nil {
 		return err
 	}
@@ -157,7 +157,7 @@ func (n *Network) choose(o Options, try int) error {
 
 // certify makes every organisation's authorities, identities and TLS files.
 func (n *Network) certify(context.Context, Options) error {
-	k, err := newKeeper(n.path("orgs", "orderers"), "orderers")
+	k, err := newKeeper(n.path("orgs", "orderers"), "orderers", n.spec.Host)
 	if err != nil {
 		return err
 	}
@@ -179,7 +179,7 @@ func (n *Network) certify(context.Context, Options) error {
 }
 
 func (n *Network) certifyOrg(o org) error {
-	k, err := newKeeper(n.path("orgs", o.Name), o.Name)
+	k, err := newKeeper(n.path("orgs", o.Name), o.Name, n.spec.Host)
 	if err != nil {
 		return err
 	}
@@ -218,7 +218,7 @@ func (n *Network) startAll(ctx context.Context, o Options, all []*process) error
 			return err
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for _, p := range all {
 		if err := p.wait(ctx, p.address); err != nil {
@@ -232,7 +232,7 @@ func (n *Network) joinOrderers(ctx context.Context, o Options) error {
 	tls := n.path("orgs", "orderers", "admin", "tls")
 	for _, node := range n.spec.Nodes {
 		if err := n.retry(ctx, o, nodes.Osnadmin, nil, "channel", "join", "--channelID", Channel, "--config-block", n.genesisBlock(),
-			"-o", local(node.Admin), "--ca-file", filepath.Join(tls, "ca.crt"),
+			"-o", n.at(node.Admin), "--ca-file", filepath.Join(tls, "ca.crt"),
 			"--client-cert", filepath.Join(tls, "server.crt"), "--client-key", filepath.Join(tls, "server.key")); err != nil {
 			return err
 		}
@@ -245,9 +245,10 @@ func (n *Network) asAdmin(o org) []string {
 	return []string{"FABRIC_CFG_PATH=" + n.path("orgs", o.Name, "admin"), "FABRIC_LOGGING_SPEC=error"}
 }
 
-// toOrderer names the orderer in a peer command.
+// toOrderer names the orderer in a peer command, which waits for the commit: what
+// went through without being seen could not be tried again.
 func (n *Network) toOrderer() []string {
-	return []string{"-o", local(n.spec.Nodes[0].Port), "--tls", "--cafile", n.path("orgs", "orderers", "tlsca.pem")}
+	return []string{"-o", n.at(n.spec.Nodes[0].Port), "--tls", "--cafile", n.path("orgs", "orderers", "tlsca.pem"), "--waitForEventTimeout", patience.String()}
 }
 
 func (n *Network) joinPeers(ctx context.Context, o Options) error {
@@ -268,7 +269,7 @@ const (
 // pack makes an organisation's chaincode package.
 func (n *Network) pack(o org) (chaincode.Package, error) {
 	root, err := os.ReadFile(n.path("orgs", o.Name, "tlsca.pem"))
-	return chaincode.Package{Label: Chaincode + "_" + definition, Address: local(o.Chaincode), RootCert: string(root)}, err
+	return chaincode.Package{Label: Chaincode + "_" + definition, Address: n.at(o.Chaincode), RootCert: string(root)}, err
 }
 
 func (n *Network) install(ctx context.Context, o Options) error {
@@ -330,7 +331,7 @@ func (n *Network) commitAs(ctx context.Context, o Options, name string) error {
 	args := append([]string{"lifecycle", "chaincode", "commit"}, n.toOrderer()...)
 	args = append(args, "-C", Channel, "-n", name, "-v", definition, "--sequence", sequence)
 	for _, member := range n.spec.Orgs {
-		args = append(args, "--peerAddresses", local(member.Peer), "--tlsRootCertFiles", n.path("orgs", member.Name, "tlsca.pem"))
+		args = append(args, "--peerAddresses", n.at(member.Peer), "--tlsRootCertFiles", n.path("orgs", member.Name, "tlsca.pem"))
 	}
 	return n.retry(ctx, o, nodes.Peer, n.asAdmin(n.spec.Orgs[0]), args...)
 }
@@ -349,11 +350,12 @@ func (n *Network) answers(ctx context.Context, o Options, name string) error {
 	return nil
 }
 
-// patience is how long a step is tried again: a raft has no leader at first, and
-// a peer learns from gossip who else is there.
-const patience = 30 * time.Second
+// patience is how long a step may take, and is tried again: a raft has no leader at
+// first, a peer learns from gossip who else is there, and a machine that compiles
+// is slow.
+const patience = 2 * time.Minute
 
-// retry runs a tool until it succeeds or patience ends.
+// retry runs a tool until it succeeds, a node ended, or patience ends.
 func (n *Network) retry(ctx context.Context, o Options, program string, env []string, args ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -365,6 +367,11 @@ func (n *Network) retry(ctx context.Context, o Options, program string, env []st
 		}
 		if ctx.Err() == nil || last == nil {
 			last = err // not that of a run that was cut off
+		}
+		for _, p := range n.processes(o) {
+			if err := p.ended(); err != nil {
+				return err
+			}
 		}
 		if pause(ctx, 100*time.Millisecond) != nil {
 			return fmt.Errorf("given up after %s: %w; the nodes' logs are under %s", patience, last, n.path("nodes"))
@@ -392,25 +399,84 @@ type Gateway struct {
 	Cert, Key string // files: the client's identity
 	Channel   string
 	Chaincode string
+	Profile   string // file: connection profile of the organisation, for other clients of Fabric
 }
 
 // Gateway says how Bellwether uses the network as organisation number i, from 0.
 func (n *Network) Gateway(i int) Gateway {
 	o := n.spec.Orgs[i]
 	dir := n.path("orgs", o.Name)
-	return Gateway{Peer: local(o.Peer), TLSCA: filepath.Join(dir, "tlsca.pem"), MSP: o.msp(), Channel: Channel, Chaincode: Chaincode,
-		Cert: filepath.Join(dir, "gateway", "cert.pem"), Key: filepath.Join(dir, "gateway", "key.pem")}
+	return Gateway{Peer: n.at(o.Peer), TLSCA: filepath.Join(dir, "tlsca.pem"), MSP: o.msp(), Channel: Channel, Chaincode: Chaincode,
+		Cert: filepath.Join(dir, "gateway", "cert.pem"), Key: filepath.Join(dir, "gateway", "key.pem"),
+		Profile: filepath.Join(dir, "connection.yaml")}
+}
+
+// writeProfiles writes a connection profile for each organisation, which names its
+// peer and holds the authority of the peer's TLS certificate.
+func (n *Network) writeProfiles(context.Context, Options) error {
+	for i, o := range n.spec.Orgs {
+		g := n.Gateway(i)
+		ca, err := os.ReadFile(g.TLSCA)
+		if err != nil {
+			return err
+		}
+		text, err := connection.Profile{
+			Name: "bellwether-" + o.Name, Version: "1.0.0", Client: connection.Client{Organization: o.Name},
+			Organizations: map[string]connection.Organization{o.Name: {MSP: g.MSP, Peers: []string{peerName(o)}}},
+			Peers:         map[string]connection.Peer{peerName(o): {URL: "grpcs://" + g.Peer, TLSCA: connection.TLSCA{PEM: string(ca)}}},
+		}.YAML()
+		if err != nil {
+			return err
+		}
+		if err := durable.WriteFile(g.Profile, text, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Issue makes another client identity of organisation number i, valid until
 // then, in dir: cert.pem and key.pem.
 func (n *Network) Issue(i int, name, dir string, until time.Time) error {
-	o := n.spec.Orgs[i]
-	ca, err := readAuthority(n.path("orgs", o.Name), "ca")
+	ca, err := n.authority(i)
 	if err != nil {
 		return fmt.Errorf("issue an identity: %w", err)
 	}
 	return (&keeper{ca: ca}).client(dir, name, until)
+}
+
+// Certify gives a certificate, in PEM, for a client of organisation number i whose
+// private key is elsewhere, such as in a token.
+func (n *Network) Certify(i int, name string, key crypto.PublicKey, until time.Time) ([]byte, error) {
+	ca, err := n.authority(i)
+	if err != nil {
+		return nil, fmt.Errorf("issue a certificate: %w", err)
+	}
+	return ca.issue(name, roleClient, key, until)
+}
+
+// CertifyRequest gives a certificate, in PEM, for what a request (PKCS #10, PEM) of
+// a client of organisation number i asks for: its name and its key.
+func (n *Network) CertifyRequest(i int, request []byte, until time.Time) ([]byte, error) {
+	if i < 0 || i >= len(n.spec.Orgs) {
+		return nil, fmt.Errorf("there is no organisation %d: the network has %d", i+1, len(n.spec.Orgs))
+	}
+	block, _ := pem.Decode(request)
+	if block == nil {
+		return nil, errors.New("the request is not in PEM")
+	}
+	r, err := x509.ParseCertificateRequest(block.Bytes)
+	if err == nil {
+		err = r.CheckSignature()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the request: %w", err)
+	}
+	return n.Certify(i, r.Subject.CommonName, r.PublicKey, until)
+}
+
+func (n *Network) authority(i int) (*authority, error) {
+	return readAuthority(n.path("orgs", n.spec.Orgs[i].Name), "ca")
 }
 
 // Config is the part of Bellwether's configuration that uses the network, in YAML.

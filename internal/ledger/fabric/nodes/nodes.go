@@ -95,6 +95,20 @@ func Cache() (string, error) {
 	return filepath.Join(dir, "bellwether", "fabric"), nil
 }
 
+// Built gives the directory of the programs of the checkout around the working
+// directory, built in the default cache.
+func Built(ctx context.Context, progress Progress) (string, error) {
+	module, err := Find(".")
+	if err != nil {
+		return "", err
+	}
+	cache, err := Cache()
+	if err != nil {
+		return "", err
+	}
+	return Build(ctx, module, cache, progress)
+}
+
 // Build gives the directory that holds the programs of a module, and builds them
 // first unless the cache has them. Several processes may build at the same time:
 // one does, the others wait.
