@@ -103,7 +103,7 @@ func TestNotAdopted(t *testing.T) {
 	}{
 		{"no state", func(h *ledger.Handover) { h.State = nil }, "no zone"},
 		{"a device less", func(h *ledger.Handover) { h.State = h.State[1:] }, "the header says"},
-		{"a value", func(h *ledger.Handover) { h.State[0].Value = h.State[1].Value }, "holds device"},
+		{"a value", func(h *ledger.Handover) { h.State[0].Value = h.State[1].Value }, "belongs under"},
 		{"a changed value", func(h *ledger.Handover) {
 			v := bytes.Clone(h.State[0].Value)
 			at := bytes.IndexByte(v, 'b')
