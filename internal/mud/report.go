@@ -31,7 +31,7 @@ type Report struct {
 // Strange is a service outside the profile.
 type Strange struct {
 	Proto   int        `json:"proto"`
-	Port    int        `json:"port"` // of the peer; -1 without ports
+	Port    int        `json:"port"`  // of the peer; -1 without ports
 	Hosts   int        `json:"hosts"` // at most 4,096 are told apart
 	Packets int        `json:"packets"`
 	First   netip.Addr `json:"first"` // the first peer
