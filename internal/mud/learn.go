@@ -37,10 +37,9 @@ const maxUses = 1 << 16
 
 // use is one kind of packet that the device sent.
 type use struct {
-	peer      netip.Addr
-	proto     uint16
-	from, to  uint16 // ports; from is 0 and to type<<8|code for ICMP
-	direction string // of a TCP connection, once a row shows it
+	peer     netip.Addr
+	proto    uint16
+	from, to uint16 // ports; from is 0 and to type<<8|code for ICMP
 }
 
 // end is a service: a port of the peer, or with the zero peer of the device.

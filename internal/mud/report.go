@@ -31,8 +31,8 @@ type Report struct {
 // Strange is a service outside the profile.
 type Strange struct {
 	Proto   int        `json:"proto"`
-	Port    int        `json:"port"` // of the peer; -1 without ports
-	Hosts   int        `json:"hosts"`
+	Port    int        `json:"port"`  // of the peer; -1 without ports
+	Hosts   int        `json:"hosts"` // at most 4,096 are told apart
 	Packets int        `json:"packets"`
 	First   netip.Addr `json:"first"` // the first peer
 }
@@ -43,7 +43,11 @@ func (s Strange) String() string {
 	if s.Port >= 0 {
 		what += fmt.Sprintf(" port %d", s.Port)
 	}
-	return fmt.Sprintf("%s: %s, %s, first %s", what, plural(s.Hosts, "host"), plural(s.Packets, "packet"), s.First)
+	hosts := plural(s.Hosts, "host")
+	if s.Hosts == maxKinds {
+		hosts += " or more"
+	}
+	return fmt.Sprintf("%s: %s, %s, first %s", what, hosts, plural(s.Packets, "packet"), s.First)
 }
 
 func plural(n int, what string) string {
