@@ -155,7 +155,7 @@ const profile = `Profiles:
         RequestBatchMaxInterval: {{.BatchTimeout}}
         RequestForwardTimeout: 1s
         RequestComplainTimeout: 2s
-        RequestAutoRemoveTimeout: 24h
+        RequestAutoRemoveTimeout: 3m
         ViewChangeResendInterval: 1s
         ViewChangeTimeout: 5s
         LeaderHeartbeatTimeout: 5s
