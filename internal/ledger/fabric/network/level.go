@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -35,7 +36,7 @@ func (n *Network) Level(ctx context.Context) error {
 			return nil
 		}
 		if pause(ctx, 100*time.Millisecond) != nil {
-			return fmt.Errorf("the orderers do not come to the same height: %d: %w (%w)", heights, ctx.Err(), err)
+			return fmt.Errorf("the orderers do not come to the same height, seen %d: %w", heights, errors.Join(ctx.Err(), err))
 		}
 	}
 }
