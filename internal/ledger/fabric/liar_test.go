@@ -60,13 +60,8 @@ func TestLiar(t *testing.T) {
 			}
 			next := 6
 			longest := write(3, next)
-			for ; !tt.leader && !exists(filepath.Join(dir, "lies")) && next < len(txs); next++ {
-				// The peer takes blocks from an orderer that it chooses at random when it starts.
-				if err := n.Kill("peer-org1"); err != nil {
-					t.Fatal(err)
-				}
-				upWith(t, o)
-				longest = write(next, next+1)
+			for ; !exists(filepath.Join(dir, "lies")) && next < len(txs); next++ {
+				longest = askAnother(t, n, o, tt.leader, next, write)
 			}
 			told, err := os.ReadFile(filepath.Join(dir, "lies"))
 			if err != nil {
@@ -85,6 +80,30 @@ func TestLiar(t *testing.T) {
 			want(t, fresh, txs[:next]...)
 		})
 	}
+}
+
+// askAnother makes it likely that the liar is asked: an orderer that may have got
+// the lead is away for one transaction, or the peer, which takes blocks from an
+// orderer that it chooses at random when it starts, starts again.
+func askAnother(t *testing.T, n *network.Network, o network.Options, leader bool, next int, write func(from, to int) time.Duration) time.Duration {
+	t.Helper()
+	name := "peer-org1"
+	if leader {
+		name = fmt.Sprint("orderer", 2+next%3)
+	}
+	if err := n.Kill(name); err != nil {
+		t.Fatal(err)
+	}
+	if !leader {
+		upWith(t, o)
+		return write(next, next+1)
+	}
+	longest := write(next, next+1)
+	upWith(t, o)
+	if err := n.Level(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return longest
 }
 
 func exists(path string) bool {
