@@ -23,7 +23,7 @@ func TestClock(t *testing.T) {
 	l.Close()
 	for i, skew := range []time.Duration{-14 * time.Minute, 14 * time.Minute, -16 * time.Minute, 16 * time.Minute} {
 		synctest.Test(t, func(t *testing.T) {
-			time.Sleep(now.Add(skew).Sub(time.Now())) // in here the clock is another one
+			time.Sleep(time.Until(now.Add(skew))) // in here the clock is another one
 			l, err := Open(t.Context(), dir, ledgertest.Master(), Options{Connection: c, Patience: calmPatience})
 			if err == nil {
 				submit(t, l, txs[i+1])
