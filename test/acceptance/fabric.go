@@ -38,15 +38,7 @@ type fabricNet struct {
 func (b *bench) network(o network.Options) (*fabricNet, error) {
 	o.Programs = filepath.Join(b.dir, "programs")
 	if nodes.Check(o.Programs) != nil {
-		module, err := nodes.Find(".")
-		if err != nil {
-			return nil, err
-		}
-		cache, err := nodes.Cache()
-		if err != nil {
-			return nil, err
-		}
-		built, err := nodes.Build(context.Background(), module, cache, nil)
+		built, err := nodes.Built(context.Background(), nil)
 		if err != nil {
 			return nil, err
 		}
@@ -139,7 +131,7 @@ type testRun struct {
 func tested(pkg, name string) (testRun, error) {
 	r := testRun{longest: map[string]string{}}
 	cmd := exec.Command("go", "test", "-count=1", "-json", "-run", "^"+name+"$", pkg)
-	cmd.Env = append(os.Environ(), "CI=true", "BELLWETHER_TEST_FABRIC=1")
+	cmd.Env = append(os.Environ(), "CI=true")
 	var said bytes.Buffer
 	cmd.Stderr = &said
 	out, err := cmd.Output()

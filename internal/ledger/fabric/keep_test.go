@@ -63,9 +63,7 @@ func TestRefusedKeeps(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused(good, "the chaincode service does not run")
-	other := options(t)
-	other.Dir, other.Chaincode[1] = o.Dir, "other-chaincode"
-	upWith(t, other)
+	up(t, network.Options{Dir: o.Dir, Chaincode: []string{os.Args[0], withOtherRules}})
 	refused(good, "run the same version of Bellwether on both sides")
 	if err := n.Kill("chaincode-org1"); err != nil {
 		t.Fatal(err)

@@ -17,6 +17,7 @@ import (
 	"github.com/hyperledger/fabric-protos-go-apiv2/peer"
 
 	"bellwether/internal/ledger/fabric/network"
+	"bellwether/internal/ledger/fabric/networktest"
 	"bellwether/internal/ledger/fabric/nodes"
 	"bellwether/internal/ledger/ledgertest"
 )
@@ -39,9 +40,8 @@ func TestLiar(t *testing.T) {
 		{"withheld blocks", false},
 	} {
 		t.Run(tt.lie, func(t *testing.T) {
-			o := options(t)
-			o.Dir, o.Orderers, o.Programs = t.TempDir(), network.BFT4, liar(t)
-			n := upWith(t, o)
+			o := network.Options{Dir: t.TempDir(), Orderers: network.BFT4, Programs: liar(t)}
+			n := up(t, o)
 			dir := filepath.Join(o.Dir, "nodes", "orderer1")
 			l := opened(t, t.TempDir(), ledgertest.Master(), Options{Connection: connection(n, 0), Patience: 2 * time.Minute})
 			txs := history(t, 30)
@@ -95,11 +95,11 @@ func askAnother(t *testing.T, n *network.Network, o network.Options, leader bool
 		t.Fatal(err)
 	}
 	if !leader {
-		upWith(t, o)
+		up(t, o)
 		return write(next, next+1)
 	}
 	longest := write(next, next+1)
-	upWith(t, o)
+	up(t, o)
 	if err := n.Level(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -210,7 +210,7 @@ exec %q "$@"
 // lines put in, once, and kept beside the others.
 func liar(t *testing.T) (dir string) {
 	t.Helper()
-	honest := programs(t)
+	honest := networktest.Programs(t)
 	lie, err := os.ReadFile(filepath.Join("testdata", "liar", "lie.go"))
 	if err != nil {
 		t.Fatal(err)

@@ -27,7 +27,7 @@ func (n *Network) Level(ctx context.Context) error {
 	for {
 		var heights []uint64
 		for _, node := range n.spec.Nodes {
-			h, heightErr := height(ctx, client, node)
+			h, heightErr := n.height(ctx, client, node)
 			if err = heightErr; err != nil {
 				break
 			}
@@ -59,8 +59,8 @@ func (n *Network) adminTransport() (*http.Transport, error) {
 }
 
 // height is how many blocks an orderer has.
-func height(ctx context.Context, client *http.Client, node orderer) (uint64, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+local(node.Admin)+"/participation/v1/channels/"+Channel, nil)
+func (n *Network) height(ctx context.Context, client *http.Client, node orderer) (uint64, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+n.at(node.Admin)+"/participation/v1/channels/"+Channel, nil)
 	if err != nil {
 		return 0, err
 	}
