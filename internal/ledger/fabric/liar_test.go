@@ -125,7 +125,7 @@ func duplicates(t *testing.T, l *Ledger) (twice int) {
 		t.Fatal(err)
 	}
 	for range height {
-		for f, err := range appended(<-events, l.o.Connection.Chaincode) {
+		for f, err := range calls(<-events, l.o.Connection.Chaincode) {
 			if err != nil {
 				t.Fatal(err)
 			}
