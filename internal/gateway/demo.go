@@ -21,9 +21,10 @@ import (
 // and one of them is infected. Frames, features, models, verdicts, ledger and
 // proof are the real ones; only the home is not.
 type Demo struct {
-	Dir  string // for the state directory and the proof; must be empty
-	Seed uint64
-	Say  func(DemoLine)
+	Dir    string // for the state directory and the proof; must be empty
+	Seed   uint64
+	Ledger LedgerConfig // zero: the embedded one
+	Say    func(DemoLine)
 }
 
 // DemoLine is one line of the story.
@@ -85,7 +86,8 @@ func (t *telling) say(alert bool, format string, args ...any) {
 // open makes the zone and its monitor.
 func (t *telling) open(ctx context.Context) (err error) {
 	t.packet.Time = demoStart
-	o := StateOptions{Identity: Identity{Name: "Simulated home", UseCase: "smart-home", Created: demoStart}}
+	o := Config{Ledger: t.Ledger}.stateOptions()
+	o.Identity = Identity{Name: "Simulated home", UseCase: "smart-home", Created: demoStart}
 	if t.state, err = OpenState(ctx, filepath.Join(t.Dir, "state"), o); err != nil {
 		return err
 	}

@@ -88,6 +88,25 @@ func TestHalfMadeStateDir(t *testing.T) {
 	verifies(t, dir)
 }
 
+// TestTemporaries: what a crash left behind of a file that was being written is
+// taken away by the next start.
+func TestTemporaries(t *testing.T) {
+	dir, _ := finished(t)
+	for _, sub := range []string{"", modelDir, ledgerDir} {
+		if err := os.WriteFile(filepath.Join(dir, sub, ".new-123"), []byte("half of it"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, err := OpenState(t.Context(), dir, StateOptions{Existing: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	verifies(t, dir)
+}
+
 func TestRetention(t *testing.T) {
 	c := homeCaptures(t)
 	dir, r := finished(t)

@@ -33,19 +33,20 @@ type fabricNet struct {
 	o network.Options
 }
 
-// network makes a network whose nodes end with this program.
+// network makes a network whose nodes end with this program. Its programs lie in
+// the run's own directory: nobody else takes them away while nodes are killed.
 func (b *bench) network(o network.Options) (*fabricNet, error) {
-	module, err := nodes.Find(".")
-	if err != nil {
-		return nil, err
+	o.Programs = filepath.Join(b.dir, "programs")
+	if nodes.Check(o.Programs) != nil {
+		built, err := nodes.Built(context.Background(), nil)
+		if err != nil {
+			return nil, err
+		}
+		if err := os.CopyFS(o.Programs, os.DirFS(built)); err != nil {
+			return nil, err
+		}
 	}
-	cache, err := nodes.Cache()
-	if err != nil {
-		return nil, err
-	}
-	if o.Programs, err = nodes.Build(context.Background(), module, cache, nil); err != nil {
-		return nil, err
-	}
+	var err error
 	if o.Dir, err = b.scratch("network"); err != nil {
 		return nil, err
 	}
@@ -102,75 +103,98 @@ func (b *bench) conforms(o *outcome) error {
 		{"raft", "./internal/ledger/fabric", "TestRaft", true},
 		{"BFT", "./internal/ledger/fabric", "TestBFT", true},
 	} {
-		passed, skipped, failed, err := tested(t.pkg, t.test)
+		r, err := tested(t.pkg, t.test)
 		if err != nil {
 			return err
 		}
 		faults := 0
-		for _, name := range passed {
+		for _, name := range r.passed {
 			if strings.HasSuffix(name, "/FailLost") || strings.HasSuffix(name, "/FailKept") {
 				faults++
 			}
 		}
-		ok := len(failed) == 0 && len(passed) > 10 && (!t.faults || faults == 2)
-		o.need(ok, "%s: %d passed, of them %d with a fault, %d failed %q, %d left out", t.driver, len(passed), faults, len(failed), failed, len(skipped))
+		ok := len(r.failed) == 0 && len(r.passed) > 10 && (!t.faults || faults == 2)
+		o.need(ok, "%s: %d passed, of them %d with a fault, %d failed %q, %d left out", t.driver, len(r.passed), faults, len(r.failed), r.failed, r.skipped)
 	}
 	o.say("a commit of the embedded ledger is one fdatasync and cannot be made to fail from outside: its own tests break disk and signer")
 	return nil
 }
 
-// tested runs one test and gives the names of its parts.
-func tested(pkg, name string) (passed, skipped, failed []string, err error) {
+// testRun is what a test and its parts came to, by their names.
+type testRun struct {
+	passed, failed []string
+	skipped        int
+	longest        map[string]string // what they say of the longest commit
+}
+
+// tested runs one test.
+func tested(pkg, name string) (testRun, error) {
+	r := testRun{longest: map[string]string{}}
 	cmd := exec.Command("go", "test", "-count=1", "-json", "-run", "^"+name+"$", pkg)
 	cmd.Env = append(os.Environ(), "CI=true")
 	var said bytes.Buffer
 	cmd.Stderr = &said
 	out, err := cmd.Output()
 	for line := range bytes.Lines(out) {
-		var e struct{ Action, Test string }
+		var e struct{ Action, Test, Key, Value string }
 		if json.Unmarshal(line, &e) != nil || e.Test == "" {
 			continue
 		}
 		switch e.Action {
 		case "pass":
-			passed = append(passed, e.Test)
+			r.passed = append(r.passed, e.Test)
 		case "skip":
-			skipped = append(skipped, e.Test)
+			r.skipped++
 		case "fail":
-			failed = append(failed, e.Test)
+			r.failed = append(r.failed, e.Test)
+		case "attr":
+			r.longest[e.Test] = e.Value
 		}
 	}
-	if len(passed)+len(failed) == 0 {
-		return nil, nil, nil, fmt.Errorf("go test %s of %s ran nothing: %w: %s", name, pkg, err, said.Bytes())
+	if len(r.passed)+len(r.failed) == 0 {
+		return r, fmt.Errorf("go test %s of %s ran nothing: %w: %s", name, pkg, err, said.Bytes())
 	}
-	return passed, skipped, failed, nil
+	return r, nil
+}
+
+// fabricZone is the zone with its ledger on a network of its own.
+type fabricZone struct {
+	*fabricNet
+	state, config string
+	report        report
+}
+
+// onFabric replays the zone once more, with the same master, on a new network.
+func (b *bench) onFabric() (*fabricZone, error) {
+	if err := b.learnZone(); err != nil {
+		return nil, err
+	}
+	n, err := b.network(network.Options{})
+	if err != nil {
+		return nil, err
+	}
+	z := &fabricZone{fabricNet: n}
+	if z.state, err = b.keyed(b.state); err == nil {
+		z.config, err = b.configuration(n, network.Chaincode, "")
+	}
+	if err == nil {
+		z.report, _, err = b.replay(z.state, append([]string{"--config", z.config}, b.learnAndWatch()...)...)
+	}
+	if err != nil {
+		z.down()
+	}
+	return z, err
 }
 
 // replayedOnFabric replays the zone once more on a network.
 func (b *bench) replayedOnFabric(o *outcome) error {
 	o.goal = "the same transactions, blocks, state, rows and trust, entry for entry"
-	if err := b.learnZone(); err != nil {
-		return err
-	}
-	n, err := b.network(network.Options{})
+	z, err := b.onFabric()
 	if err != nil {
 		return err
 	}
-	defer n.down()
-	state, err := b.keyed(b.state)
-	if err != nil {
-		return err
-	}
-	config, err := b.configuration(n, network.Chaincode, "")
-	if err != nil {
-		return err
-	}
-	r, _, err := b.replay(state, append([]string{"--config", config}, b.learnAndWatch()...)...)
-	if err != nil {
-		return err
-	}
-	seconds := r.Seconds
-	got, err := b.traces(state, r)
+	defer z.down()
+	got, err := b.traces(z.state, z.report)
 	if err != nil {
 		return err
 	}
@@ -180,7 +204,7 @@ func (b *bench) replayedOnFabric(o *outcome) error {
 	}
 	o.compare("on Fabric and on one machine", got, want)
 	for _, name := range []string{"ledger/blocks.log", "alerts.log"} {
-		x, err := os.ReadFile(filepath.Join(state, name))
+		x, err := os.ReadFile(filepath.Join(z.state, name))
 		if err != nil {
 			return err
 		}
@@ -191,7 +215,7 @@ func (b *bench) replayedOnFabric(o *outcome) error {
 		o.need(bytes.Equal(x, y), "%s, %d bytes: %s", name, len(x), equal(bytes.Equal(x, y)))
 	}
 	trust := [2]string{}
-	for i, dir := range []string{state, b.state} {
+	for i, dir := range []string{z.state, b.state} {
 		shown, err := b.must("trust", "show", "--state", dir)
 		if err != nil {
 			return err
@@ -199,43 +223,29 @@ func (b *bench) replayedOnFabric(o *outcome) error {
 		trust[i] = shown.out.String()
 	}
 	o.need(trust[0] == trust[1], "trust is %s", equal(trust[0] == trust[1]))
-	o.say("%d blocks; %.1f s on Fabric, %.1f s on one machine", r.Ledger.Height, seconds, b.report.Seconds)
+	o.say("%d blocks; %.1f s on Fabric, %.1f s on one machine", z.report.Ledger.Height, z.report.Seconds, b.report.Seconds)
 	return nil
 }
 
 // fabricProven proves alerts of a zone on Fabric to a stranger.
 func (b *bench) fabricProven(o *outcome) error {
 	o.goal = "a bundle of a zone on Fabric verifies offline, with the orderers' and endorsers' signatures in it; every changed field fails, by name"
-	if err := b.learnZone(); err != nil {
-		return err
-	}
-	n, err := b.network(network.Options{})
+	z, err := b.onFabric()
 	if err != nil {
 		return err
 	}
-	defer n.down()
-	state, err := b.keyed(b.state)
-	if err != nil {
-		return err
-	}
-	config, err := b.configuration(n, network.Chaincode, "")
-	if err != nil {
-		return err
-	}
-	if _, _, err := b.replay(state, append([]string{"--config", config}, b.learnAndWatch()...)...); err != nil {
-		return err
-	}
+	defer z.down()
 	attack := provoking()[0]
 	_, _, dir, err := b.rehearse("--attack", attack, "--keep")
 	if err != nil {
 		return err
 	}
-	r, _, err := b.replay(state, "--config", config, "--watch", filepath.Join(dir, attack+"-1.pcap"))
+	r, _, err := b.replay(z.state, "--config", z.config, "--watch", filepath.Join(dir, attack+"-1.pcap"))
 	if err != nil {
 		return err
 	}
 	seen := map[string]bool{}
-	if err := b.proveNew(o, state, &r, seen, filepath.Join(n.o.Dir, "genesis.block")); err != nil {
+	if err := b.proveNew(o, z.state, &r, seen, filepath.Join(z.o.Dir, "genesis.block")); err != nil {
 		return err
 	}
 	o.need(len(seen) > 0, "%d kinds of alert were proven", len(seen))
@@ -245,10 +255,10 @@ func (b *bench) fabricProven(o *outcome) error {
 // twoOrganisations runs the test of a network of two.
 func (b *bench) twoOrganisations(o *outcome) error {
 	o.goal = "both organisations endorse every block; one alone cannot write"
-	passed, _, failed, err := tested("./internal/ledger/fabric", "TestTwoOrganisations")
+	r, err := tested("./internal/ledger/fabric", "TestTwoOrganisations")
 	if err != nil {
 		return err
 	}
-	o.need(len(passed) == 1 && len(failed) == 0, "endorsed by one organisation alone: found invalid by the peers; with one away: nothing is recorded; with both: recorded, and the other one's gateway reads it")
+	o.need(len(r.passed) == 1 && len(r.failed) == 0, "endorsed by one organisation alone: found invalid by the peers; with one away: nothing is recorded; with both: recorded, and the other one's gateway reads it")
 	return nil
 }

@@ -71,12 +71,10 @@ func (b *bench) fabricKilled(o *outcome) error {
 		return err
 	}
 	defer raft.down()
-	var table []killTimes
-	found, err := b.killNodes(o, raft, []string{"orderer1", "peer-org1", "chaincode-org1"}, rounds, true)
+	table, err := b.killNodes(o, raft, []string{"orderer1", "peer-org1", "chaincode-org1"}, rounds, true)
 	if err != nil {
 		return err
 	}
-	table = append(table, found...)
 	if err := b.killGateway(o, raft, rounds); err != nil {
 		return err
 	}
@@ -85,23 +83,47 @@ func (b *bench) fabricKilled(o *outcome) error {
 		return err
 	}
 	defer bft.down()
-	// Each once, so that the leader is among them; started again only when the
-	// other three have gone on without it.
-	if found, err = b.killNodes(o, bft, []string{"orderer1", "orderer2", "orderer3", "orderer4"}, 1, false); err != nil {
+	// By turns, so that the leader is among them; started again only when the other
+	// three have gone on without it.
+	found, err := b.killNodes(o, bft, []string{"orderer1", "orderer2", "orderer3", "orderer4"}, rounds/4, false)
+	if err != nil {
 		return err
 	}
+	dead := killTimes{kind: "one orderer of four, dead meanwhile"}
 	for _, f := range found {
-		f.kind = "BFT, dead meanwhile: " + f.kind
-		table = append(table, f)
+		dead.times = append(dead.times, f.times...)
 	}
-	o.say("%s", killTable(table))
+	lying, err := liars(o)
+	if err != nil {
+		return err
+	}
+	o.say("%s", killTable(append(append(table, dead), lying...)))
 	return nil
+}
+
+// liars runs the test in which one of four orderers lies.
+func liars(o *outcome) (table []killTimes, err error) {
+	r, err := tested("./internal/ledger/fabric", "TestLiar")
+	if err != nil {
+		return nil, err
+	}
+	for name, took := range r.longest {
+		d, err := time.ParseDuration(took)
+		if err != nil {
+			return nil, err
+		}
+		lie := strings.ReplaceAll(strings.TrimPrefix(name, "TestLiar/"), "_", " ")
+		table = append(table, killTimes{"one orderer of four, lying: " + lie, []time.Duration{d}})
+	}
+	slices.SortFunc(table, func(a, b killTimes) int { return strings.Compare(a.kind, b.kind) })
+	o.need(len(r.failed) == 0 && len(table) > 0, "one of four orderers told %d kinds of lies: every block valid once, none changed; %d failed %q", len(table), len(r.failed), r.failed)
+	return table, nil
 }
 
 func killTable(table []killTimes) string {
 	var text strings.Builder
 	t := tabwriter.NewWriter(&text, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(t, "killed\ttimes\tno commit for, median\tlongest\t")
+	fmt.Fprintln(t, "killed or lying\ttimes\tno commit for, median\tlongest\t")
 	for _, k := range table {
 		slices.Sort(k.times)
 		fmt.Fprintf(t, "%s\t%d\t%.2f s\t%.2f s\t\n", k.kind, len(k.times), k.times[len(k.times)/2].Seconds(), k.times[len(k.times)-1].Seconds())
@@ -121,22 +143,20 @@ func (b *bench) killNodes(o *outcome, n *fabricNet, names []string, rounds int, 
 	if err != nil {
 		return nil, err
 	}
-	l, err := fabric.Open(context.Background(), dir, ledgertest.Master(), fabric.Options{Connection: c, Patience: 3 * time.Minute})
+	l, err := fabric.Open(context.Background(), dir, ledgertest.Master(), fabric.Options{Connection: c})
 	if err != nil {
 		return nil, err
 	}
 	var s source
-	var table []killTimes
-	for _, name := range names {
-		k := killTimes{kind: name}
-		for range rounds {
+	table := make([]killTimes, len(names))
+	for range rounds {
+		for i, name := range names {
 			gap, err := killWhile(n, l, &s, name, atOnce)
 			if err != nil {
 				return nil, errors.Join(fmt.Errorf("with %s killed: %w", name, err), l.Close())
 			}
-			k.times = append(k.times, gap)
+			table[i] = killTimes{name, append(table[i].times, gap)}
 		}
-		table = append(table, k)
 	}
 	height := l.Height()
 	if err := l.Close(); err != nil {
@@ -164,13 +184,16 @@ func killWhile(n *fabricNet, l *fabric.Ledger, s *source, name string, atOnce bo
 			}
 		}
 	}
-	if !atOnce {
-		err = errors.Join(err, n.again())
-		// The peer comes back to an orderer by and by; until then it would be a
-		// second one that is away.
-		time.Sleep(20 * time.Second)
+	if err = errors.Join(err, <-done); err != nil || atOnce {
+		return gap, err
 	}
-	return gap, errors.Join(err, <-done)
+	if err := n.again(); err != nil {
+		return gap, err
+	}
+	// Until it has caught up, another one would be the second that is away.
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	return gap, n.Level(ctx)
 }
 
 // fromChannel makes the local copy anew and holds the two against each other: so

@@ -23,6 +23,9 @@ func TestLeaderDead(t *testing.T) {
 			}
 		case 6:
 			up(t, o)
+			if err := n.Level(t.Context()); err != nil {
+				t.Fatal(err)
+			}
 		}
 		began := time.Now()
 		submit(t, l, tx)

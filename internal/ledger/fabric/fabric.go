@@ -18,7 +18,7 @@
 //
 // When 4 or 5 fails, the same bytes are submitted again and again until it is
 // known what became of them: Fabric takes a transaction of one ID once, whatever
-// comes later. After [Options].Patience the error is [ledger.ErrUnknown]; the
+// comes later. After three times [Options].Patience the error is [ledger.ErrUnknown]; the
 // bytes stay in the outbox, and the next call that writes, or the next Open, goes
 // on with them first. Nothing is endorsed anew before that is settled.
 //
@@ -102,8 +102,9 @@ type Options struct {
 	Connection Connection
 	BlockTxs   int           // transactions that close a block: 100
 	BlockAge   time.Duration // see producer.Options: 10 s
-	// Patience is how long Commit and Open try to reach the channel and to learn
-	// what became of a block: 60 s.
+	// Patience is how long Commit and Open try to reach the channel: 60 s. To learn
+	// what became of a block that was submitted they take up to three times as long:
+	// orderers that lost their leader may need more than one try to agree on another.
 	Patience time.Duration
 	// Warn is how long before a certificate expires warnings begin: 30 days.
 	Warn time.Duration
@@ -284,19 +285,11 @@ func (l *Ledger) pub() ed25519.PublicKey { return l.signer.Public().(ed25519.Pub
 // load brings memory and the local copy to where the channel is, and settles
 // what was in doubt. The caller has the turn, or nobody else has the ledger.
 func (l *Ledger) load(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, l.o.Patience)
-	defer cancel()
 	l.stale = errors.New("the ledger was not read to its end")
 	if err := l.fresh(); err != nil {
 		return err
 	}
-	if err := l.client.check(ctx, l.o); err != nil {
-		return err
-	}
-	if err := l.sameChannel(ctx); err != nil {
-		return err
-	}
-	if err := l.catchUp(ctx); err != nil {
+	if err := l.follow(ctx); err != nil {
 		return err
 	}
 	if err := l.resettle(ctx); err != nil {
@@ -307,6 +300,20 @@ func (l *Ledger) load(ctx context.Context) error {
 	}
 	l.stale = nil
 	return nil
+}
+
+// follow makes sure that the connection leads to the right channel, and takes
+// over what it has more.
+func (l *Ledger) follow(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, l.o.Patience)
+	defer cancel()
+	if err := l.client.check(ctx, l.o); err != nil {
+		return err
+	}
+	if err := l.sameChannel(ctx); err != nil {
+		return err
+	}
+	return l.catchUp(ctx)
 }
 
 // resettle finds out what became of the transaction in the outbox.
@@ -323,5 +330,5 @@ func (l *Ledger) resettle(ctx context.Context) error {
 		l.o.Log.Warn("that block came to nothing", "block", out.Block, "reason", err)
 		return os.Remove(filepath.Join(l.dir, outboxFile))
 	}
-	return l.catchUp(ctx)
+	return l.follow(ctx)
 }

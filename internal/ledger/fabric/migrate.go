@@ -237,8 +237,6 @@ func (l *Ledger) carry(ctx context.Context, found uint64, progress func(done, to
 // outbox: what is handed in again after a crash is the same, and the channel
 // takes one of both.
 func (l *Ledger) call(ctx context.Context, function string, n uint64, arg []byte) error {
-	ctx, cancel := context.WithTimeout(ctx, l.o.Patience)
-	defer cancel()
 	if err := l.client.valid(l.o, time.Now()); err != nil {
 		return err
 	}

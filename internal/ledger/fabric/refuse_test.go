@@ -18,7 +18,6 @@ import (
 	"bellwether/internal/ledger"
 	"bellwether/internal/ledger/embedded"
 	"bellwether/internal/ledger/fabric/network"
-	"bellwether/internal/ledger/fabric/networktest"
 	"bellwether/internal/ledger/ledgertest"
 )
 
@@ -157,39 +156,6 @@ func TestNoOrderer(t *testing.T) {
 	want(t, l, txs...)
 	if got := onChannel(t, l); len(got) != 3 {
 		t.Errorf("the channel has %d blocks of the zone, want 3", len(got))
-	}
-}
-
-// TestClockSkew: a peer whose clock is too far from ours refuses us, and the error
-// says that it is the clock. The peer's window is made so small that any clock
-// is too far.
-func TestClockSkew(t *testing.T) {
-	t.Parallel()
-	o := network.Options{Dir: t.TempDir()}
-	n := up(t, o)
-	core := filepath.Join(o.Dir, "nodes", "peer-org1", "core.yaml")
-	text, err := os.ReadFile(core)
-	if err != nil {
-		t.Fatal(err)
-	}
-	narrow := strings.Replace(string(text), "timewindow: 15m", "timewindow: 1ns", 1)
-	if narrow == string(text) {
-		t.Fatal("the peer's configuration has no time window")
-	}
-	if err := os.WriteFile(core, []byte(narrow), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := n.Kill("peer-org1"); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
-	defer cancel()
-	if _, err := network.Up(ctx, networktest.Options(t, o), nil); err == nil {
-		t.Fatal("the network is up though its peer takes no clock")
-	}
-	_, err = Open(t.Context(), t.TempDir(), ledgertest.Master(), Options{Connection: connection(n, 0), Patience: calmPatience})
-	if err == nil || !strings.Contains(err.Error(), "set the clock") {
-		t.Errorf("got %v", err)
 	}
 }
 

@@ -84,8 +84,6 @@ func (l *Ledger) order(ctx context.Context) error {
 	if l.producer.Open() == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, l.o.Patience)
-	defer cancel()
 	l.mu.Lock()
 	b, err := l.producer.Seal(l.signer)
 	l.mu.Unlock()
@@ -149,6 +147,8 @@ func (p *pauses) wait(ctx context.Context) error {
 // endorse has the channel's peers endorse a call for block n. Until it returns there is
 // nothing that could be committed, so it may be tried as often as it takes.
 func (l *Ledger) endorse(ctx context.Context, function string, n uint64, arg []byte) (*outbox, error) {
+	ctx, cancel := context.WithTimeout(ctx, l.o.Patience)
+	defer cancel()
 	for p := (pauses{}); ; {
 		out, err := l.client.endorse(ctx, function, n, arg)
 		if err == nil || !transient(err) {
@@ -174,6 +174,8 @@ func (e *InvalidError) Error() string {
 
 // settle submits a transaction until it is known what became of it.
 func (l *Ledger) settle(ctx context.Context, out *outbox) (place, error) {
+	ctx, cancel := context.WithTimeout(ctx, 3*l.o.Patience)
+	defer cancel()
 	for p := (pauses{}); ; {
 		at, known, err := l.client.submit(ctx, out)
 		if !known {

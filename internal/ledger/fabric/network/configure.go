@@ -77,6 +77,8 @@ func (n *Network) configureOrderer(programs string, node orderer) error {
 		"Admin.TLS": map[string]any{"Enabled": true, "Certificate": cert, "PrivateKey": key, "RootCAs": []string{ca},
 			"ClientAuthRequired": true, "ClientRootCAs": []string{ca}},
 		"Operations.ListenAddress": "127.0.0.1:0", "Metrics.Provider": "disabled",
+		// On one machine an orderer that comes back is found at once, too.
+		"General.Backoff": map[string]any{"BaseDelay": "200ms", "Multiplier": 1.6, "MaxDelay": "1s"},
 	})
 	return s.write(filepath.Join(dir, nodes.OrdererConfig))
 }
@@ -99,7 +101,8 @@ func (n *Network) configurePeer(programs string, o org) error {
 			"peer.listenAddress": address, "peer.address": address, "peer.chaincodeListenAddress": "127.0.0.1:0",
 			"peer.gossip.bootstrap": address, "peer.gossip.endpoint": address, "peer.gossip.externalEndpoint": address,
 			"peer.gossip.useLeaderElection": false, "peer.gossip.orgLeader": true, "peer.gossip.state.enabled": false,
-			// On one machine a peer that comes back is found at once.
+			// On one machine a node that comes back is found at once, and one that withholds blocks is soon suspected.
+			"peer.deliveryclient.reConnectBackoffThreshold": "1s", "peer.deliveryclient.blockCensorshipTimeoutKey": "5s",
 			"peer.gossip.aliveTimeInterval": "1s", "peer.gossip.aliveExpirationTimeout": "5s", "peer.gossip.reconnectInterval": "1s",
 			"peer.gossip.publishStateInfoInterval": "1s", "peer.gossip.requestStateInfoInterval": "1s",
 			"peer.tls": map[string]any{"enabled": true, "clientAuthRequired": false,
@@ -150,12 +153,12 @@ const profile = `Profiles:
 {{- end}}
       SmartBFT:
         RequestBatchMaxInterval: {{.BatchTimeout}}
-        RequestForwardTimeout: 2s
-        RequestComplainTimeout: 5s
+        RequestForwardTimeout: 1s
+        RequestComplainTimeout: 2s
         RequestAutoRemoveTimeout: 3m
-        ViewChangeResendInterval: 2s
-        ViewChangeTimeout: 10s
-        LeaderHeartbeatTimeout: 10s
+        ViewChangeResendInterval: 1s
+        ViewChangeTimeout: 5s
+        LeaderHeartbeatTimeout: 5s
         LeaderHeartbeatCount: 10
         CollectTimeout: 1s
         IncomingMessageBufferSize: 200
