@@ -112,7 +112,9 @@ func (m *testMaster) listen(address string) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+message.Path, m.open)
 	m.server = &http.Server{Handler: mux, TLSConfig: &tls.Config{Certificates: []tls.Certificate{m.cert}, MinVersion: tls.VersionTLS13, NextProtos: []string{"http/1.1"}},
-		ConnContext: func(ctx context.Context, _ net.Conn) context.Context { return context.WithValue(ctx, nonceKey{}, new([32]byte)) }}
+		ConnContext: func(ctx context.Context, _ net.Conn) context.Context {
+			return context.WithValue(ctx, nonceKey{}, new([32]byte))
+		}}
 	go m.server.ServeTLS(l, "", "")
 }
 
