@@ -177,6 +177,7 @@ func (s *masterSession) send(f message.Frame) {
 
 func (s *masterSession) talk(ctx context.Context) {
 	s.welcome()
+	defer s.ping(ctx)()
 	for {
 		_, b, err := s.conn.Read(ctx)
 		if err != nil {
@@ -193,6 +194,28 @@ func (s *masterSession) talk(ctx context.Context) {
 		}
 		s.m.mu.Unlock()
 	}
+}
+
+// ping does so every second until the result is called.
+func (s *masterSession) ping(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		for tick := time.NewTicker(time.Second); ; {
+			select {
+			case <-ctx.Done():
+				tick.Stop()
+				return
+			case <-tick.C:
+			}
+			s.m.mu.Lock()
+			mute := s.m.mute
+			s.m.mu.Unlock()
+			if !mute {
+				s.conn.Ping(ctx)
+			}
+		}
+	}()
+	return cancel
 }
 
 func (s *masterSession) welcome() {
