@@ -119,8 +119,8 @@ def payload_hash(payload):
     return hashlib.sha256(b"bellwether/payload/1\0" + payload).digest()
 
 
-def transaction(key, group, name, n, kind, body):
-    return sign(key, b"bellwether/member-tx/1\0", encode({1: group, 2: kind, 3: time.time_ns(), 4: name, 5: n, 6: body}))
+def transaction(key, group, name, n, kind, body, sent=None):
+    return sign(key, b"bellwether/member-tx/1\0", encode({1: group, 2: kind, 3: time.time_ns() if sent is None else sent, 4: name, 5: n, 6: body}))
 
 
 def h_id(payload):
@@ -137,6 +137,12 @@ def message(order, payload):
 
 def base64url(text):
     return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+
+
+def hello(key, invite, name, nonce, binding, code, ticket):
+    """Gives the value of the header Authorization."""
+    payload = encode({1: invite.zone, 2: name, 3: invite.master, 4: nonce, 5: binding, 6: code, 7: ticket})
+    return b"Bellwether " + base64.urlsafe_b64encode(sign(key, b"bellwether/hello/1\0", payload)).rstrip(b"=")
 
 
 class Invite:
@@ -209,11 +215,10 @@ class Connection:
         challenge = dict(answer.headers).get(b"www-authenticate", b"").decode() if isinstance(answer, events.RejectConnection) else ""
         if not challenge.startswith('Bellwether nonce="'):
             raise Lost("no challenge came")
-        hello = encode({1: invite.zone, 2: state["name"], 3: invite.master, 4: base64url(challenge.split('"')[1]),
-                        5: self.tls.export_keying_material(b"EXPORTER-Channel-Binding", 32), 6: code,
-                        7: b"" if state["associated"] else bytes.fromhex(state["ticket"])})
-        proof = base64.urlsafe_b64encode(sign(state.key, b"bellwether/hello/1\0", hello)).rstrip(b"=")
-        answer = self.open(invite, [(b"Authorization", b"Bellwether " + proof)])
+        binding = self.tls.export_keying_material(b"EXPORTER-Channel-Binding", 32)
+        ticket = b"" if state["associated"] else bytes.fromhex(state["ticket"])
+        proof = hello(state.key, invite, state["name"], base64url(challenge.split('"')[1]), binding, code, ticket)
+        answer = self.open(invite, [(b"Authorization", proof)])
         if not isinstance(answer, events.AcceptConnection) or answer.subprotocol != "bellwether.1":
             raise Lost("the master does not let this follower in")
 

@@ -212,3 +212,14 @@ func waitsInPython(t *testing.T, dir string) int {
 	}
 	return len(s.Orders)
 }
+
+// TestPythonVectors: the follower in Python makes the examples of the format, byte
+// for byte.
+func TestPythonVectors(t *testing.T) {
+	needsPython(t)
+	script := exec.Command(python, filepath.Join(examples, "test_follower.py"))
+	script.Env = append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1")
+	if out, err := script.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
