@@ -20,7 +20,8 @@ import (
 )
 
 // Command is a line of JSON from the application. One of its fields is set, with
-// an ID if it gives an order.
+// an ID if it gives an order. Whoever writes many has to read the replies
+// meanwhile: while they are not read, no further command is.
 //
 //	{"send": {"to": "hub", "text": "hello"}, "id": "greeting-1"}
 //	{"request": {"to": "hub", "base64": "AAEC", "seal": true}}
@@ -285,23 +286,25 @@ func (t *talk) give(ctx context.Context, o Order) error {
 		<-t.slot
 		return err
 	}
-	err = t.write(Reply{ID: o.ID, Order: number})
-	t.work.Go(func() {
+	taken := Reply{ID: o.ID, Order: number}
+	err = t.write(taken)
+	reads := o.Op == contract.OpRead
+	t.work.Go(func() { // which does not hold the content
 		defer func() { <-t.slot }()
 		defer t.Forget(number, answers)
-		t.answer(ctx, o, number, answers)
+		t.answer(ctx, taken, reads, answers)
 	})
 	return err
 }
 
-func (t *talk) answer(ctx context.Context, o Order, number uint64, answers <-chan Answer) {
+// answer writes what an order comes to.
+func (t *talk) answer(ctx context.Context, taken Reply, reads bool, answers <-chan Answer) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case a := <-answers:
-			r := Reply{ID: o.ID, Order: number}
-			more := false
+			r, more := taken, false
 			switch {
 			case a.Lost:
 				r.Error = "the connection was lost before the object came: read again"
@@ -311,7 +314,7 @@ func (t *talk) answer(ctx context.Context, o Order, number uint64, answers <-cha
 				r.Refused = a.Result.Code
 			default:
 				r.Receipt = &Receipt{N: a.Result.N, ID: a.Result.ID, Block: a.Result.Block}
-				more = o.Op == contract.OpRead
+				more = reads
 			}
 			if t.write(r) != nil || !more {
 				return
