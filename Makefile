@@ -8,15 +8,17 @@ GO       ?= go
 # Where the gateway has to run: OS/architecture, for arm with its version.
 TARGETS = linux/amd64 linux/arm64 linux/arm/7 linux/arm/6 linux/386
 
+PROGRAMS = ./cmd/bellwether ./cmd/bellwether-follower
+
 .PHONY: demo build pkcs11 test lint cross fuzz bench acceptance-main acceptance-evaluation acceptance-fabric clean
 
 # A simulated home, told as it happens, in under a minute.
 demo:
 	$(GO) run ./cmd/bellwether demo
 
-# One static binary for this machine.
+# Static binaries for this machine: the gateway, and the follower.
 build:
-	CGO_ENABLED=0 $(GO) build -trimpath -o $(OUT)/bellwether ./cmd/bellwether
+	CGO_ENABLED=0 $(GO) build -trimpath -o $(OUT)/ $(PROGRAMS)
 
 # The program that signs with a key in a PKCS #11 token, for this machine: it takes
 # a C compiler, since it loads a shared library.
@@ -35,14 +37,16 @@ lint:
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 
-# A static binary for every target, in $(OUT).
+# Static binaries for every target, in $(OUT).
 cross:
 	@set -e; for target in $(TARGETS); do \
 		os=$${target%%/*}; arch=$${target#*/}; arm=; \
 		case $$arch in arm/*) arm=$${arch#arm/}; arch=arm;; esac; \
-		name=$(OUT)/bellwether-$$os-$$arch$${arm:+v$$arm}; \
-		CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch GOARM=$$arm $(GO) build -trimpath -o $$name ./cmd/bellwether; \
-		echo $$name; \
+		for program in $(PROGRAMS); do \
+			name=$(OUT)/$$(basename $$program)-$$os-$$arch$${arm:+v$$arm}; \
+			CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch GOARM=$$arm $(GO) build -trimpath -o $$name $$program; \
+			echo $$name; \
+		done; \
 	done
 
 # Every fuzz target of the tree, each for $(FUZZTIME).

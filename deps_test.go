@@ -26,6 +26,11 @@ const floors = `
 	cose, policy, zone < contract;
 	contract < message;
 
+	# A member of a zone, on a machine of its own.
+	durable, identity, journal, message < follower;
+	follower < follower/command;
+	follower/command < cmd/bellwether-follower;
+
 	# Where packets come from, and what is measured on them.
 	packet < capture, feature, roster, simulate;
 
@@ -67,7 +72,7 @@ const floors = `
 
 	# Attacks that did not happen, on the whole of it.
 	gateway < rehearse;
-	evaluate, ledger/fabric/network, nbaiot, rehearse < cmd/bellwether;
+	evaluate, follower/command, ledger/fabric/network, nbaiot, rehearse < cmd/bellwether;
 `
 
 // design is the page whose table of floors is held against the order.
@@ -84,7 +89,8 @@ func outside() map[string][]string {
 		"filippo.io/age":                                {"backup"},
 		"github.com/cedar-policy/cedar-go":              {"policy"},
 		"github.com/digitorus/pkcs7":                    {"mud"},
-		"github.com/fxamacker/cbor/v2":                  {"contract", "cose", "detect", "ledger", "ledger/fabric", "ledger/fabric/evidence", "message", "store"},
+		"github.com/coder/websocket":                    {"follower"},
+		"github.com/fxamacker/cbor/v2":                  {"contract", "cose", "detect", "follower", "ledger", "ledger/fabric", "ledger/fabric/evidence", "message", "store"},
 		"github.com/goccy/go-yaml":                      {"cmd/bellwether", "gateway", "ledger/fabric/network", "ledger/fabric/profile"},
 		"github.com/hyperledger/fabric-chaincode-go/v2": {"ledger/fabric/chaincode"},
 		"github.com/hyperledger/fabric-gateway":         {"ledger/fabric"},
@@ -103,6 +109,7 @@ func outside() map[string][]string {
 		"gonum.org/v1/plot":                             {"evaluate"},
 		"google.golang.org/grpc":                        {"ledger/fabric", "ledger/fabric/chaincode"},
 		"google.golang.org/protobuf":                    {"ledger/fabric", "ledger/fabric/evidence"},
+		"rsc.io/qr":                                     {"follower/command"},
 	}
 }
 

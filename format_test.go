@@ -67,6 +67,7 @@ func TestFormatVectors(t *testing.T) {
 	v.rows()
 	v.alert()
 	v.share()
+	v.members(key)
 	if *rewrite {
 		v.must(os.WriteFile(vectorFile, []byte(v.b.String()), 0o644))
 	}

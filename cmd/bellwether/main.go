@@ -27,9 +27,12 @@ func main() {
 // exitCode prints the error, if any: 0 without one, 2 for wrong usage, else 1.
 func exitCode(err error) int {
 	var usage usageError
+	var told exitError
 	switch {
 	case err == nil:
 		return 0
+	case errors.As(err, &told):
+		return int(told)
 	case errors.As(err, &usage):
 		fmt.Fprintf(os.Stderr, "bellwether: %v\n  see `bellwether help`\n", err)
 		return 2
@@ -64,7 +67,7 @@ Start with:
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(demoCommand(), replayCommand(), runCommand(), zoneCommand(), rehearseCommand(), featuresCommand(), storeCommand(), ledgerCommand(),
-		trustCommand(), alertsCommand(), explainCommand(), proveCommand(), verifyCommand(), deviceCommand(), policyCommand(), mudCommand(), configCommand(), evaluateCommand(), fabricCommand(), chaincodeCommand())
+		trustCommand(), alertsCommand(), explainCommand(), proveCommand(), verifyCommand(), deviceCommand(), policyCommand(), mudCommand(), configCommand(), evaluateCommand(), fabricCommand(), followerCommand(), chaincodeCommand())
 	return root
 }
 
