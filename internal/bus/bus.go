@@ -47,12 +47,11 @@ import (
 
 // Options says how a hub works. The zero value means the defaults.
 type Options struct {
-	Max      int           // members with a session at a time: 4096
-	Keep     time.Duration // how long payloads are kept: 168h; below 0 for ever
-	KeepMax  int64         // and how many bytes of them: 1 GiB
-	Lifetime uint64        // blocks that a ticket holds for: 100 million
-	Ask      bool          // an operator has to admit again whose ticket does not hold any more
-	Rate     int           // bytes that one member may hand in each second: 4 MiB, and as many at once
+	Max     int           // members with a session at a time: 4096
+	Keep    time.Duration // how long payloads are kept: 168h; below 0 for ever
+	KeepMax int64         // and how many bytes of them: 1 GiB
+	Ask     bool          // an operator has to admit again whose ticket does not hold any more
+	Rate    int           // bytes that one member may hand in each second: 4 MiB, and as many at once
 	// OnMessage hears of each message that stands on the ledger. It must not block.
 	OnMessage func(Heard)
 	Log       *slog.Logger // nil: nothing is logged
@@ -61,7 +60,6 @@ type Options struct {
 // Heard is a message that stands on the ledger.
 type Heard struct {
 	From, To zone.MemberID
-	MAC      zone.MAC // of the sender's device; zeros: not known
 	Op       contract.Op
 	Size     uint32 // of the payload in bytes
 	Received zone.Time
@@ -78,9 +76,6 @@ func (o *Options) fill() {
 	}
 	if o.KeepMax == 0 {
 		o.KeepMax = 1 << 30
-	}
-	if o.Lifetime == 0 {
-		o.Lifetime = 100_000_000
 	}
 	if o.Rate == 0 {
 		o.Rate = 4 << 20
@@ -124,7 +119,7 @@ type Hub struct {
 
 // counts are what a hub has counted since it was opened.
 type counts struct {
-	sessions, received, refused, delivered, expired, slow atomic.Int64
+	sessions, received, refused, delivered, expired atomic.Int64
 }
 
 // Open opens the hub of the zone whose state directory has the members' part in
@@ -209,6 +204,41 @@ func (h *Hub) Look() {
 	case h.look <- struct{}{}:
 	default:
 	}
+}
+
+// Status is what a hub has counted since it was opened.
+type Status struct {
+	Sessions  int              `json:"sessions"` // now, those that wait among them
+	Begun     int64            `json:"begun"`    // sessions
+	Received  int64            `json:"received"` // messages that stand on the ledger
+	Refused   int64            `json:"refused"`  // transactions
+	Delivered int64            `json:"delivered"`
+	Expired   int64            `json:"expired"`  // deliveries whose payload was dropped before
+	Dropped   int64            `json:"dropped"`  // payloads, by age or size
+	Refusals  map[string]int64 `json:"refusals"` // by name, transactions' among them
+}
+
+// Status gives the counts.
+func (h *Hub) Status() Status {
+	h.mu.Lock()
+	n := len(h.sessions)
+	h.mu.Unlock()
+	return Status{Sessions: n, Begun: h.counts.sessions.Load(), Received: h.counts.received.Load(), Refused: h.counts.refused.Load(),
+		Delivered: h.counts.delivered.Load(), Expired: h.counts.expired.Load(), Dropped: h.payloads.droppedSoFar(), Refusals: h.refusals.all()}
+}
+
+// Member says whether a member is connected, and how many deliveries wait for it,
+// and whether there are more than that.
+func (h *Hub) Member(name zone.MemberID) (connected bool, waiting int, more bool) {
+	h.mu.Lock()
+	m := h.members[name]
+	h.mu.Unlock()
+	if m == nil {
+		return false, 0, false
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.session != nil, len(m.wait), m.more
 }
 
 // Pin is the SHA-256 of the public key of the hub's TLS certificate.

@@ -62,7 +62,8 @@ type note struct {
 	Invite  *invite   `json:"invite,omitempty"`
 	Spent   zone.Hash `json:"spent,omitzero"` // an invite that was used, or taken back
 	Ticket  []byte    `json:"ticket,omitempty"`
-	Done    string    `json:"done,omitempty"` // a request that was answered
+	Done    string    `json:"done,omitempty"`    // a request that was answered
+	Address string    `json:"address,omitempty"` // HOST:PORT, for invites
 }
 
 // invite is a one-time code that admits by itself.
@@ -92,6 +93,7 @@ type Desk struct {
 	requests map[string]Request
 	invites  map[zone.Hash]invite
 	issued   map[zone.MemberID]issued
+	address  string
 }
 
 // OpenDesk opens the desk in dir, and makes it if it is missing. Tickets hold for
@@ -147,6 +149,7 @@ func (d *Desk) apply(n note) error {
 		d.issued[t.Member] = issued{t, n.Ticket}
 	}
 	delete(d.requests, n.Done)
+	d.address = cmp.Or(n.Address, d.address)
 	return nil
 }
 
@@ -186,7 +189,7 @@ func (d *Desk) renew() error {
 			raws = append(raws, raw)
 			return err
 		}
-		var errs []error
+		errs := []error{add(note{Address: d.address})}
 		for _, r := range d.requests {
 			errs = append(errs, add(note{Request: &r}))
 		}
@@ -253,6 +256,23 @@ func (d *Desk) Invite(name zone.MemberID, g Grant, now zone.Time) (code string, 
 		return "", err
 	}
 	return code, d.keep(note{Invite: &invite{Hash: sha256.Sum256([]byte(code)), Member: name, Grant: g, Time: now}})
+}
+
+// SetAddress keeps how followers reach the hub, for invites.
+func (d *Desk) SetAddress(address string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.address == address {
+		return nil
+	}
+	return d.keep(note{Address: address})
+}
+
+// Address is what SetAddress kept, empty for nothing.
+func (d *Desk) Address() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.address
 }
 
 // Invites is how many one-time codes are open.

@@ -96,7 +96,7 @@ func (p *place) start() {
 	z, _, err := contract.ReadZone(p.ledger.State())
 	must(err)
 	p.zone = z.ID
-	p.desk, err = OpenDesk(filepath.Join(p.dir, "members"), p.zone, ledgertest.Master(), p.options.Lifetime)
+	p.desk, err = OpenDesk(filepath.Join(p.dir, "members"), p.zone, ledgertest.Master(), 0)
 	must(err)
 	p.hub, err = Open(p.Context(), filepath.Join(p.dir, "members"), p.zone, ledgertest.Master(), p.ledger, p.desk, p.options)
 	must(err)

@@ -136,10 +136,3 @@ func (m *member) detach(s *session) {
 		m.session = nil
 	}
 }
-
-// waiting is how many deliveries are known to wait, and whether there are more.
-func (m *member) waiting() (n int, more bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return len(m.wait), m.more
-}

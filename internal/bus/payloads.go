@@ -34,11 +34,11 @@ type payloads struct {
 	keep    time.Duration
 	keepMax int64
 
-	mu       sync.RWMutex // guards what follows
-	segments []*segment   // oldest first; the last one is written
-	loaded   []*segment   // older ones in memory, by last use
-	next     zone.SeqID   // of the next payload
-	dropped  int64        // payloads that were removed by age or size
+	mu       sync.Mutex // guards what follows
+	segments []*segment // oldest first; the last one is written
+	loaded   []*segment // older ones in memory, by last use
+	next     zone.SeqID // of the next payload
+	dropped  int64      // payloads that were removed by age or size
 }
 
 type segment struct {
@@ -290,6 +290,12 @@ func (s *segment) read(id zone.HID) ([]byte, error) {
 		return nil, err
 	}
 	return raw[32:], nil
+}
+
+func (p *payloads) droppedSoFar() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.dropped
 }
 
 func (p *payloads) close() error {

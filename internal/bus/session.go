@@ -34,11 +34,12 @@ const (
 
 // session is a connection to one follower, whether it is a member or wants to be.
 type session struct {
-	hub  *Hub
-	conn *websocket.Conn
-	id   message.Identity
-	from net.Addr
-	born time.Time
+	hub   *Hub
+	conn  *websocket.Conn
+	below net.Conn // that it stands on
+	id    message.Identity
+	from  net.Addr
+	born  time.Time
 
 	credit chan struct{} // one for each transaction or lookup without an answer
 	wake   chan struct{} // there is something to write; has room for one
