@@ -61,6 +61,10 @@ func (h *Hub) take(it *item, at position) (recheck bool, err error) {
 		m.n = tx.N
 		m.recent[tx.N%message.Credit] = at
 	}
+	if b, ok := tx.Body.(*contract.Message); ok && h.opened {
+		h.counts.received.Add(1)
+		h.o.OnMessage(Heard{From: tx.Member, To: b.To, Op: b.Op, Size: b.Size, Received: tx.Time, ID: tx.ID, Block: at.block()})
+	}
 	if it.s != nil {
 		it.s.answer(&message.Receipt{N: tx.N, ID: tx.ID, Block: at.block()})
 	}
@@ -96,10 +100,6 @@ func (h *Hub) route(it *item, b *contract.Message, at position) error {
 	}
 	for _, m := range to {
 		m.push(at)
-	}
-	if h.opened {
-		h.counts.received.Add(1)
-		h.o.OnMessage(Heard{From: it.tx.Member, To: b.To, Op: b.Op, Size: b.Size, Received: it.tx.Time, ID: it.tx.ID, Block: at.block()})
 	}
 	return nil
 }

@@ -152,7 +152,7 @@ type peer struct {
 	n      uint64
 	conn   *websocket.Conn
 	tls    *tls.Conn
-	seen   position // delivered and acknowledged up to here
+	blind  bool // it does not look at the pin
 }
 
 func (p *place) peer(name string) *peer {
@@ -175,7 +175,7 @@ func (f *peer) attempt(ctx context.Context, change func(*message.Hello)) error {
 	}
 	c := raw.(*tls.Conn)
 	state := c.ConnectionState()
-	if pin := zone.Hash(sha256.Sum256(state.PeerCertificates[0].RawSubjectPublicKeyInfo)); pin != f.hub.Pin() {
+	if pin := zone.Hash(sha256.Sum256(state.PeerCertificates[0].RawSubjectPublicKeyInfo)); pin != f.hub.Pin() && !f.blind {
 		return fmt.Errorf("pin %s", pin.Short())
 	}
 	once := make(chan net.Conn, 1)

@@ -211,7 +211,7 @@ type MemberReport struct {
 	Role      string        `json:"role"`
 	Maker     string        `json:"maker,omitempty"`
 	MAC       zone.MAC      `json:"mac,omitzero"`
-	Standing  string        `json:"standing"` // member, or a code: revoked, expired, behaviour
+	Standing  string        `json:"standing"` // member, or a code: revoked, expired, behaviour; none: never associated
 	Reason    string        `json:"reason,omitempty"`
 	Connected bool          `json:"connected"`
 	Waiting   int           `json:"waiting"` // deliveries that it has not acknowledged
@@ -366,6 +366,9 @@ func (m *membership) list() ([]MemberReport, error) {
 			r.Standing, r.Reason = string(refused.Code), refused.Reason
 		} else if err != nil {
 			return nil, err
+		}
+		if r.Identity == "" && !one.Revoked {
+			r.Standing, r.Reason = "none", "it has not associated"
 		}
 		if m.hub != nil {
 			r.Connected, r.Waiting, r.More = m.hub.Member(one.Member)
