@@ -188,6 +188,9 @@ func write(s State, key string, v any) error {
 
 const stateDomain = "bellwether/state/1\x00"
 
+// digestChunk is how many bytes are hashed at once.
+const digestChunk = 16 << 10
+
 // Digest is the SHA-256 of "bellwether/state/1\x00" and, for every key in
 // order, the key's and the value's length (4 bytes each, big-endian) and bytes:
 // length, key, length, value.
@@ -196,7 +199,8 @@ func Digest(s Reader) (zone.Hash, error) {
 	if err != nil {
 		return zone.Hash{}, fmt.Errorf("digest of the state: %w", err)
 	}
-	b := []byte(stateDomain)
+	h := sha256.New()
+	b := append(make([]byte, 0, 2*digestChunk), stateDomain...)
 	for _, key := range keys {
 		value, err := s.Get(key)
 		if err != nil {
@@ -204,8 +208,13 @@ func Digest(s Reader) (zone.Hash, error) {
 		}
 		b = append(binary.BigEndian.AppendUint32(b, uint32(len(key))), key...)
 		b = append(binary.BigEndian.AppendUint32(b, uint32(len(value))), value...)
+		if len(b) >= digestChunk {
+			h.Write(b) // never fails
+			b = b[:0]
+		}
 	}
-	return sha256.Sum256(b), nil
+	h.Write(b)
+	return zone.Hash(h.Sum(nil)), nil
 }
 
 // Memory is a State in memory. Its zero value can be read, and to be written it

@@ -20,7 +20,7 @@ type Valid struct {
 
 // staged is the state with one transaction that may yet come to nothing.
 type staged struct {
-	contract.Memory
+	contract.Reader
 	writes []write
 }
 
@@ -42,7 +42,7 @@ func (s *staged) Put(key string, value []byte) error {
 // [*contract.RejectError]; a zone that another key than master's creates is
 // refused, since its blocks could not be signed.
 func (p *Producer) Validate(raw []byte, master crypto.PublicKey, block func(n uint64) (*ledger.Block, error)) (*Valid, error) {
-	next := staged{Memory: p.state}
+	next := staged{Reader: &p.state}
 	tx, err := contract.Parse(raw)
 	if err != nil {
 		return nil, err
