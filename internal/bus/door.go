@@ -273,7 +273,7 @@ func (h *Hub) enter(s *session) bool {
 		var oldest *session
 		pending := 0
 		for other := range h.sessions {
-			if other.standing() == message.StandingPending {
+			if other.standing() == message.StandingPending && !other.ended() {
 				pending++
 				if oldest == nil || other.born.Before(oldest.born) {
 					oldest = other

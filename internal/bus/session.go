@@ -74,6 +74,12 @@ func (s *session) standing() message.Standing {
 	return s.stands
 }
 
+func (s *session) ended() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.bye != ""
+}
+
 func (s *session) nudge() {
 	select {
 	case s.wake <- struct{}{}:
