@@ -16,7 +16,7 @@ import (
 const (
 	maxBatch    = 1000
 	batchBytes  = 8 << 20
-	commitEvery = 15 * time.Millisecond
+	commitEvery = 20 * time.Millisecond
 	lookEvery   = 50 * time.Millisecond
 )
 

@@ -64,7 +64,9 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	conn.SetReadLimit(message.MaxFrame)
 	l.guest.admit()
-	h.converse(r.Context(), conn, l.guest, who, e)
+	// The session has a goroutine of its own, so that nothing of the request, nor the
+	// stack that TLS needed, stays as long.
+	go h.converse(conn, l.guest, who, e)
 }
 
 // turnAway answers by 401 and no word more. Why is the operator's to know.
@@ -218,7 +220,7 @@ func host(a net.Addr) string {
 }
 
 // converse keeps a session from its welcome to its end.
-func (h *Hub) converse(ctx context.Context, conn *websocket.Conn, below net.Conn, who message.Identity, e entrance) {
+func (h *Hub) converse(conn *websocket.Conn, below net.Conn, who message.Identity, e entrance) {
 	s, from := h.newSession(conn, below, who), below.RemoteAddr()
 	s.stands = e.standing
 	if !h.enter(s) {
@@ -247,7 +249,7 @@ func (h *Hub) converse(ctx context.Context, conn *websocket.Conn, below net.Conn
 		s.end(byeStopped)
 	}
 	h.o.Log.Debug("session", "member", who.Member, "from", from, "standing", e.standing)
-	s.serve(ctx)
+	s.serve()
 }
 
 // begin makes it the session of a member.

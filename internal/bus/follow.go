@@ -315,7 +315,7 @@ type frames struct {
 }
 
 const (
-	frameBytes = 8 << 20
+	frameBytes = 4 << 20
 	blockCount = 8
 )
 

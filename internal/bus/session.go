@@ -118,8 +118,8 @@ func (s *session) end(code contract.Code) {
 }
 
 // serve keeps the session until one side ends it.
-func (s *session) serve(ctx context.Context) {
-	ctx = context.WithoutCancel(ctx) // ended by end alone, so that the last frame goes out
+func (s *session) serve() {
+	ctx := context.Background() // ended by end alone, so that the last frame goes out
 	var work sync.WaitGroup
 	work.Go(func() { s.write(ctx) })
 	alive := time.AfterFunc(pingEvery, func() { s.ping(ctx) })

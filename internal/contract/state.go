@@ -195,17 +195,9 @@ const digestChunk = 16 << 10
 // order, the key's and the value's length (4 bytes each, big-endian) and bytes:
 // length, key, length, value.
 func Digest(s Reader) (zone.Hash, error) {
-	keys, err := s.Keys("")
-	if err != nil {
-		return zone.Hash{}, fmt.Errorf("digest of the state: %w", err)
-	}
 	h := sha256.New()
 	b := append(make([]byte, 0, 2*digestChunk), stateDomain...)
-	for _, key := range keys {
-		value, err := s.Get(key)
-		if err != nil {
-			return zone.Hash{}, fmt.Errorf("digest of the state: %w", err)
-		}
+	add := func(key string, value []byte) {
 		b = append(binary.BigEndian.AppendUint32(b, uint32(len(key))), key...)
 		b = append(binary.BigEndian.AppendUint32(b, uint32(len(value))), value...)
 		if len(b) >= digestChunk {
@@ -213,8 +205,29 @@ func Digest(s Reader) (zone.Hash, error) {
 			b = b[:0]
 		}
 	}
+	if w, ok := s.(*World); ok {
+		w.pairs(add)
+	} else if err := pairs(s, add); err != nil {
+		return zone.Hash{}, fmt.Errorf("digest of the state: %w", err)
+	}
 	h.Write(b)
 	return zone.Hash(h.Sum(nil)), nil
+}
+
+// pairs calls f for every key in order.
+func pairs(s Reader, f func(key string, value []byte)) error {
+	keys, err := s.Keys("")
+	if err != nil {
+		return err
+	}
+	for _, key := range keys {
+		value, err := s.Get(key)
+		if err != nil {
+			return err
+		}
+		f(key, value)
+	}
+	return nil
 }
 
 // Memory is a State in memory. Its zero value can be read, and to be written it

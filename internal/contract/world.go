@@ -1,6 +1,7 @@
 package contract
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 )
@@ -9,36 +10,67 @@ import (
 // digest again and again: with thousands of members, sorting them is most of its
 // cost. Its zero value is empty and ready. It is not safe for concurrent use.
 type World struct {
-	memory Memory
-	keys   []string // sorted
+	byKey   map[string]*entry
+	inOrder []*entry // by key
+}
+
+type entry struct {
+	key   string
+	value []byte
 }
 
 var _ State = (*World)(nil)
 
 // Get gives the value itself; the caller leaves it as it is.
-func (w *World) Get(key string) ([]byte, error) { return w.memory.Get(key) }
+func (w *World) Get(key string) ([]byte, error) {
+	if e := w.byKey[key]; e != nil {
+		return e.value, nil
+	}
+	return nil, nil
+}
 
 // Put keeps a copy of value.
 func (w *World) Put(key string, value []byte) error {
-	if w.memory == nil {
-		w.memory = Memory{}
-	}
-	at, there := slices.BinarySearch(w.keys, key)
+	e := w.byKey[key]
 	switch {
-	case value == nil && there:
-		w.keys = slices.Delete(w.keys, at, at+1)
-	case value != nil && !there:
-		w.keys = slices.Insert(w.keys, at, key)
+	case e != nil && value != nil:
+		e.value = bytes.Clone(value)
+	case e != nil:
+		at, _ := w.find(key)
+		w.inOrder = slices.Delete(w.inOrder, at, at+1)
+		delete(w.byKey, key)
+	case value != nil:
+		if w.byKey == nil {
+			w.byKey = map[string]*entry{}
+		}
+		e = &entry{key, bytes.Clone(value)}
+		at, _ := w.find(key)
+		w.inOrder = slices.Insert(w.inOrder, at, e)
+		w.byKey[key] = e
 	}
-	return w.memory.Put(key, value)
+	return nil
+}
+
+func (w *World) find(key string) (int, bool) {
+	return slices.BinarySearchFunc(w.inOrder, key, func(e *entry, key string) int { return strings.Compare(e.key, key) })
 }
 
 // Keys gives those with the prefix, in order.
 func (w *World) Keys(prefix string) ([]string, error) {
-	from, _ := slices.BinarySearch(w.keys, prefix)
-	to := from
-	for to < len(w.keys) && strings.HasPrefix(w.keys[to], prefix) {
-		to++
+	from, _ := w.find(prefix)
+	var keys []string
+	for _, e := range w.inOrder[from:] {
+		if !strings.HasPrefix(e.key, prefix) {
+			break
+		}
+		keys = append(keys, e.key)
 	}
-	return slices.Clone(w.keys[from:to]), nil
+	return keys, nil
+}
+
+// pairs calls f for every key in order.
+func (w *World) pairs(f func(key string, value []byte)) {
+	for _, e := range w.inOrder {
+		f(e.key, e.value)
+	}
 }
