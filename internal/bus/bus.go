@@ -88,12 +88,20 @@ func (o *Options) fill() {
 	}
 }
 
+// Ledger is what a hub asks of a driver beside the contract of all: to take what
+// was checked before, since signatures are most of the work, and sessions check
+// theirs at the same time.
+type Ledger interface {
+	ledger.Ledger
+	SubmitChecked(ctx context.Context, c *contract.Checked) error
+}
+
 // Hub serves a zone's members. Make one with Open.
 type Hub struct {
 	o        Options
 	zone     zone.Hash
 	master   crypto.Signer
-	ledger   ledger.Ledger
+	ledger   Ledger
 	desk     *Desk
 	tls      *Certificate
 	payloads *payloads
@@ -124,7 +132,7 @@ type counts struct {
 
 // Open opens the hub of the zone whose state directory has the members' part in
 // dir, and makes that if it is missing. It follows the ledger once from block 0.
-func Open(ctx context.Context, dir string, z zone.Hash, master crypto.Signer, l ledger.Ledger, desk *Desk, o Options) (*Hub, error) {
+func Open(ctx context.Context, dir string, z zone.Hash, master crypto.Signer, l Ledger, desk *Desk, o Options) (*Hub, error) {
 	o.fill()
 	if _, ok := master.Public().(ed25519.PublicKey); !ok {
 		return nil, fmt.Errorf("hub: the key is a %T, not Ed25519", master.Public())

@@ -24,8 +24,8 @@ const (
 type item struct {
 	s       *session
 	tx      *contract.Signed
-	raw     []byte // as it is to stand on the ledger
-	object  []byte // its COSE_Sign1
+	checked *contract.Checked // nil: another's, or to be refused
+	object  []byte            // its COSE_Sign1
 	payload []byte
 }
 
@@ -105,9 +105,9 @@ func (h *Hub) submit(ctx context.Context, batch []*item) error {
 			continue
 		}
 		var refused *contract.RejectError
-		switch err := h.ledger.Submit(ctx, it.raw); {
+		switch err := h.ledger.SubmitChecked(ctx, it.checked); {
 		case err == nil:
-			mine[string(it.raw)] = it
+			mine[string(it.checked.Raw())] = it
 		case errors.As(err, &refused):
 			broken[it.tx.Member] = true
 			h.refuse(it, refused.Code, refused.Reason)

@@ -34,7 +34,7 @@ func (h *Hub) follow(ctx context.Context, mine map[string]*item) error {
 				if err != nil {
 					return fmt.Errorf("follow the ledger: block %d, transaction %d: %w", n, i, err)
 				}
-				it = &item{tx: tx, raw: raw}
+				it = &item{tx: tx}
 			}
 			changed, err := h.take(it, positionOf(n, i))
 			if err != nil {

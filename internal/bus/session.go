@@ -357,16 +357,21 @@ func (s *session) item(f *message.Submit) (*item, error) {
 	if err != nil {
 		return nil, err
 	}
-	tx, err := contract.Parse(raw)
-	if err != nil {
+	it := &item{s: s, object: f.Object, payload: f.Payload}
+	checked, wrong := contract.Check(raw)
+	if wrong == nil {
+		it.checked, it.tx = checked, checked.Tx()
+	} else if it.tx, err = contract.Parse(raw); err != nil {
 		return nil, err
 	}
-	it := &item{s: s, tx: tx, raw: raw, object: f.Object, payload: f.Payload}
+	tx := it.tx
 	if tx.Member != s.id.Member || !tx.Key.Equal(s.id.Key) {
 		return nil, &contract.RejectError{Code: contract.CodeAuthority, Reason: "a transaction of " + string(tx.Member) + ", or by another key than the session's"}
 	}
 	b, ok := tx.Body.(*contract.Message)
 	switch {
+	case wrong != nil:
+		return it, wrong
 	case !ok && len(f.Payload) > 0, ok && b.Op.Carries() != (len(f.Payload) > 0):
 		return it, &contract.RejectError{Code: contract.CodeMalformed, Reason: "a payload where none belongs, or none where one does"}
 	case ok && b.Op.Carries() && (uint32(len(f.Payload)) != b.Size || contract.PayloadHash(f.Payload) != b.Hash):

@@ -144,7 +144,11 @@ func (m *membership) openHub(ctx context.Context, c MembersConfig, o bus.Options
 	if err != nil {
 		return nil, fmt.Errorf("members.listen: %w", err)
 	}
-	if m.hub, err = bus.Open(ctx, m.state.path(memberDir), m.state.Zone.ID, m.state.Key, m.state.Ledger, m.desk, o); err == nil {
+	ledger, ok := m.state.Ledger.(bus.Ledger)
+	if !ok {
+		return nil, errors.Join(fmt.Errorf("members: the ledger's driver, %T, does not serve a hub", m.state.Ledger), l.Close())
+	}
+	if m.hub, err = bus.Open(ctx, m.state.path(memberDir), m.state.Zone.ID, m.state.Key, ledger, m.desk, o); err == nil {
 		address := c.Address
 		if address == "" && c.Listen != "" {
 			c.Listen = l.Addr().String()
