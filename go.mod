@@ -5,6 +5,7 @@ go 1.26.0
 require (
 	filippo.io/age v1.3.1
 	github.com/cedar-policy/cedar-go v1.9.0
+	github.com/coder/websocket v1.8.15
 	github.com/digitorus/pkcs7 v0.0.0-20250730155240-ffadbf3f398c
 	github.com/fxamacker/cbor/v2 v2.9.6
 	github.com/goccy/go-yaml v1.19.2
@@ -24,6 +25,7 @@ require (
 	golang.org/x/term v0.43.0
 	gonum.org/v1/plot v0.17.0
 	google.golang.org/grpc v1.82.1
+	rsc.io/qr v0.2.0
 )
 
 require (
