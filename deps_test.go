@@ -46,6 +46,9 @@ const floors = `
 	journal, ledger/producer < ledger/embedded;
 	contract, ledger < ledger/ledgertest;
 
+	# The hub of a zone's members.
+	durable, journal, ledger, message < bus;
+
 	# The contract on Hyperledger Fabric, and the programs of its nodes.
 	contract, ledger < ledger/fabric/chaincode;
 	NONE < ledger/fabric/nodes, ledger/fabric/pkcs11, ledger/fabric/profile, ledger/fabric/softhsm;
@@ -68,7 +71,7 @@ const floors = `
 	identity, ledger/fabric/evidence, monitor < proof;
 
 	# The only wiring.
-	alert, backup, capture, ledger/embedded, ledger/fabric, mud, proof, simulate, trust < gateway;
+	alert, backup, bus, capture, ledger/embedded, ledger/fabric, mud, proof, simulate, trust < gateway;
 
 	# Attacks that did not happen, on the whole of it.
 	gateway < rehearse;
@@ -88,9 +91,11 @@ func outside() map[string][]string {
 	return map[string][]string{
 		"filippo.io/age":                                {"backup"},
 		"github.com/cedar-policy/cedar-go":              {"policy"},
+		"github.com/coder/websocket":                    {"bus"},
 		"github.com/digitorus/pkcs7":                    {"mud"},
+		"github.com/coder/websocket":                    {"bus"},
 		"github.com/coder/websocket":                    {"follower"},
-		"github.com/fxamacker/cbor/v2":                  {"contract", "cose", "detect", "follower", "ledger", "ledger/fabric", "ledger/fabric/evidence", "message", "store"},
+		"github.com/fxamacker/cbor/v2":                  {"bus", "contract", "cose", "detect", "follower", "ledger", "ledger/fabric", "ledger/fabric/evidence", "message", "store"},
 		"github.com/goccy/go-yaml":                      {"cmd/bellwether", "gateway", "ledger/fabric/network", "ledger/fabric/profile"},
 		"github.com/hyperledger/fabric-chaincode-go/v2": {"ledger/fabric/chaincode"},
 		"github.com/hyperledger/fabric-gateway":         {"ledger/fabric"},
@@ -107,6 +112,7 @@ func outside() map[string][]string {
 		"golang.org/x/sys":                              {"capture", "gateway", "journal", "store"},
 		"golang.org/x/term":                             {"cmd/bellwether"},
 		"gonum.org/v1/plot":                             {"evaluate"},
+		"rsc.io/qr":                                     {"cmd/bellwether"},
 		"google.golang.org/grpc":                        {"ledger/fabric", "ledger/fabric/chaincode"},
 		"google.golang.org/protobuf":                    {"ledger/fabric", "ledger/fabric/evidence"},
 		"rsc.io/qr":                                     {"follower/command"},

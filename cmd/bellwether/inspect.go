@@ -59,7 +59,7 @@ func ledgerShowCommand() *cobra.Command {
 					if e.Index == 0 {
 						fmt.Fprintf(cmd.OutOrStdout(), "block %d  %s  %s\n", e.Block, e.BlockTime, e.BlockHash)
 					}
-					fmt.Fprintf(cmd.OutOrStdout(), "  %-3d %s  %-16s %-17s %s\n", e.Index, e.ID.Short(), e.Kind, e.Device, e.Says)
+					fmt.Fprintf(cmd.OutOrStdout(), "  %-3d %s  %-16s %-17s %s\n", e.Index, e.ID.Short(), e.Kind, cmp.Or(e.Device, e.Member), e.Says)
 				}
 				return nil
 			})

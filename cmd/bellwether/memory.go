@@ -17,4 +17,7 @@ func boundMemory(c gateway.Config) {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(c.MemoryBound() - ownBytes)
 	}
+	if c.Members.Listen != "" && os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(50) // thousands of sessions are mostly buffers that stay
+	}
 }

@@ -16,7 +16,7 @@ import (
 
 func policyCommand() *cobra.Command {
 	return group("policy", "Who may do what to whom: check, test and explain policies",
-		policyCheckCommand(), policyTestCommand(), policyExplainCommand(), policyDefaultCommand())
+		policyCheckCommand(), policyTestCommand(), policyExplainCommand(), policyDefaultCommand(), policySetCommand(), policyShowCommand())
 }
 
 // readPolicy reads a policy text, from standard input with "-".

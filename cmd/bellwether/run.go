@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -11,14 +12,27 @@ import (
 	"bellwether/internal/gateway"
 )
 
+// whatRuns says what a configuration has the gateway do.
+func whatRuns(c gateway.Config) string {
+	var parts []string
+	if c.Interface != "" {
+		parts = append(parts, "watching "+c.Interface)
+	}
+	if c.Members.Listen != "" {
+		parts = append(parts, "serving members on "+c.Members.Listen)
+	}
+	return strings.Join(parts, ", ")
+}
+
 func runCommand() *cobra.Command {
 	var config, level string
 	var asJSON bool
 	c := &cobra.Command{
-		Use: "run --config FILE", Short: "Watch a network interface",
+		Use: "run --config FILE", Short: "Watch a network interface, and serve the zone's members",
 		Long: `Watches the zone's network: learns each device when it joins, judges it afterwards, and
 raises an alert when one stops behaving like itself. Needs the right to capture: run as
-root, or give the program CAP_NET_RAW. SIGTERM or Ctrl-C stops it; what was observed is
+root, or give the program CAP_NET_RAW. With members.listen it is the hub of the zone's
+members, beside that or alone; docs/members.md tells about it. SIGTERM or Ctrl-C stops it; what was observed is
 stored first.`,
 		Example: "  bellwether config example > bellwether.yaml\n  sudo bellwether run --config bellwether.yaml",
 		Args:    exactly(0, "no arguments"),
@@ -57,7 +71,7 @@ stored first.`,
 				}
 				return sink.Add(&a.Event)
 			}
-			fmt.Fprintf(os.Stderr, "bellwether: watching %s; Ctrl-C stops\n", c.Interface)
+			fmt.Fprintf(os.Stderr, "bellwether: %s; Ctrl-C stops\n", whatRuns(c))
 			return live.Run(cmd.Context())
 		},
 	}

@@ -13,8 +13,8 @@ import (
 )
 
 func zoneCommand() *cobra.Command {
-	return group("zone", "Make a zone, look at it, back it up and restore it",
-		zoneInitCommand(), zoneShowCommand(), zoneBackupCommand(), zoneRestoreCommand())
+	return group("zone", "Make a zone, look at it, back it up and restore it; its members",
+		append(memberCommands(), zoneInitCommand(), zoneShowCommand(), zoneBackupCommand(), zoneRestoreCommand())...)
 }
 
 func zoneInitCommand() *cobra.Command {

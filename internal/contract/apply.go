@@ -1,6 +1,7 @@
 package contract
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"fmt"
 
@@ -26,15 +27,42 @@ func (v *Validator) Apply(s State, height uint64, raw []byte) (*Signed, error) {
 	if err != nil {
 		return nil, err
 	}
-	return tx, v.ApplyParsed(s, height, tx)
+	if err := tx.Verify(); err != nil {
+		return tx, err
+	}
+	return tx, v.apply(s, height, tx)
 }
 
-// ApplyParsed is Apply for a transaction that was parsed already.
-func (v *Validator) ApplyParsed(s State, height uint64, tx *Signed) error {
-	if err := tx.Verify(); err != nil {
-		return err
+// Checked is a transaction of which everything was checked that needs no state:
+// form, ranges and signature. Only Check makes one, and nothing changes it, so that
+// many goroutines can check while one applies.
+type Checked struct {
+	tx  *Signed
+	raw []byte
+}
+
+// Check does the part of Apply that needs no state, which is most of the work. The
+// error is a [*RejectError]. The result shares no memory with raw.
+func Check(raw []byte) (*Checked, error) {
+	tx, err := Parse(raw)
+	if err != nil {
+		return nil, err
 	}
-	return v.apply(s, height, tx)
+	if err := tx.Verify(); err != nil {
+		return nil, err
+	}
+	return &Checked{tx, bytes.Clone(raw)}, nil
+}
+
+// Tx gives the transaction, which is not to be changed.
+func (c *Checked) Tx() *Signed { return c.tx }
+
+// Raw gives its bytes, which are not to be changed.
+func (c *Checked) Raw() []byte { return c.raw }
+
+// ApplyChecked is the rest of Apply.
+func (v *Validator) ApplyChecked(s State, height uint64, c *Checked) error {
+	return v.apply(s, height, c.tx)
 }
 
 // Replay is Apply without the checks of form, ranges and signature, for a ledger

@@ -167,7 +167,7 @@ func (b *MemberAction) check() error {
 }
 
 func (b *Message) check() error {
-	switch data := b.Op.onData(); {
+	switch data := b.Op.OnData(); {
 	case b.Op < OpSend || b.Op > OpDelete:
 		return reject(CodeRange, "no operation %d", uint8(b.Op))
 	case data && !b.To.Valid():
@@ -178,9 +178,9 @@ func (b *Message) check() error {
 		return reject(CodeRange, "%s with the object %q", b.Op, b.Object)
 	case (b.Op == OpReply) != (b.Ref != zone.HID{}):
 		return reject(CodeRange, "%s with a reference %s", b.Op, b.Ref.Short())
-	case b.Op.carries() != (b.Hash != zone.Hash{}) || !b.Op.carries() && (b.Size != 0 || b.Sealed):
+	case b.Op.Carries() != (b.Hash != zone.Hash{}) || !b.Op.Carries() && (b.Size != 0 || b.Sealed):
 		return reject(CodeRange, "%s with a payload of %d bytes, hash %s", b.Op, b.Size, b.Hash.Short())
-	case b.Op.carries() && b.Size < PayloadSalt || b.Size > MaxPayload:
+	case b.Op.Carries() && b.Size < PayloadSalt || b.Size > MaxPayload:
 		return reject(CodeRange, "a payload of %d bytes: want %d to %d", b.Size, PayloadSalt, MaxPayload)
 	case b.Sealed && b.To == zone.Everyone:
 		return reject(CodeRange, "a payload encrypted to everyone")

@@ -197,6 +197,10 @@ func Parse(raw []byte) (*Signed, error) {
 	return signed, nil
 }
 
+// ParseAccepted is Parse without the checks of form and ranges, for bytes that a
+// ledger accepted once.
+func ParseAccepted(raw []byte) (*Signed, error) { return parse(raw, decoding.Unmarshal) }
+
 // parse reads with decode, which decides how strictly.
 func parse(raw []byte, decode func([]byte, any) error) (*Signed, error) {
 	if len(raw) > MaxTx {

@@ -38,11 +38,11 @@ func (o Op) String() string {
 	return "op(?)"
 }
 
-// onData reports the operations on data objects.
-func (o Op) onData() bool { return o >= OpCreate }
+// OnData reports the operations on data objects.
+func (o Op) OnData() bool { return o >= OpCreate }
 
-// carries reports the operations with a payload.
-func (o Op) carries() bool { return o != OpRead && o != OpDelete }
+// Carries reports the operations with a payload.
+func (o Op) Carries() bool { return o != OpRead && o != OpDelete }
 
 // Message is one communication of a member. The payload is not on the ledger: its
 // first 16 bytes are random, so that its hash tells nothing about short ones.
@@ -153,7 +153,7 @@ func (v *Validator) pass(s State, height uint64, b *Message, m MemberState, id z
 	if err := v.allow(s, height, b, &m, to); err != nil {
 		return err
 	}
-	if b.Op.onData() {
+	if b.Op.OnData() {
 		owner := to
 		if to.Member == m.Member {
 			owner = &m
@@ -184,7 +184,7 @@ func (b *Message) recipient(s Reader, from MemberState) (*MemberState, error) {
 		return nil, reject(CodeRecipient, "%s is not a member of this zone", b.To)
 	case to.Revoked:
 		return nil, reject(CodeRecipient, "%s was revoked", b.To)
-	case b.To == from.Member && !b.Op.onData():
+	case b.To == from.Member && !b.Op.OnData():
 		return nil, reject(CodeRecipient, "a message of %s to itself", b.To)
 	}
 	return &to, nil
@@ -237,7 +237,7 @@ func (v *Validator) allow(s Reader, height uint64, b *Message, from, to *MemberS
 
 func (b *Message) resource(to *MemberState) policy.Resource {
 	switch {
-	case b.Op.onData():
+	case b.Op.OnData():
 		return policy.Object{Owner: describe(to), Name: b.Object}
 	case b.To == zone.Everyone:
 		return policy.Group(policy.Everyone)

@@ -121,7 +121,7 @@ func with2(m *Message, change func(*Message)) *Message { change(m); return m }
 
 func keeps(owner zone.MemberID, op Op, object string) *Message {
 	m := &Message{To: owner, Op: op, Object: object}
-	if op.carries() {
+	if op.Carries() {
 		m.Hash, m.Size = digest(9), 20
 	}
 	return m

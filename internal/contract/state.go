@@ -188,24 +188,46 @@ func write(s State, key string, v any) error {
 
 const stateDomain = "bellwether/state/1\x00"
 
+// digestChunk is how many bytes are hashed at once.
+const digestChunk = 16 << 10
+
 // Digest is the SHA-256 of "bellwether/state/1\x00" and, for every key in
 // order, the key's and the value's length (4 bytes each, big-endian) and bytes:
 // length, key, length, value.
 func Digest(s Reader) (zone.Hash, error) {
-	keys, err := s.Keys("")
-	if err != nil {
+	h := sha256.New()
+	b := append(make([]byte, 0, 2*digestChunk), stateDomain...)
+	add := func(key string, value []byte) {
+		b = append(binary.BigEndian.AppendUint32(b, uint32(len(key))), key...)
+		b = append(binary.BigEndian.AppendUint32(b, uint32(len(value))), value...)
+		if len(b) >= digestChunk {
+			h.Write(b) // never fails
+			b = b[:0]
+		}
+	}
+	if w, ok := s.(*World); ok {
+		w.pairs(add)
+	} else if err := pairs(s, add); err != nil {
 		return zone.Hash{}, fmt.Errorf("digest of the state: %w", err)
 	}
-	b := []byte(stateDomain)
+	h.Write(b)
+	return zone.Hash(h.Sum(nil)), nil
+}
+
+// pairs calls f for every key in order.
+func pairs(s Reader, f func(key string, value []byte)) error {
+	keys, err := s.Keys("")
+	if err != nil {
+		return err
+	}
 	for _, key := range keys {
 		value, err := s.Get(key)
 		if err != nil {
-			return zone.Hash{}, fmt.Errorf("digest of the state: %w", err)
+			return err
 		}
-		b = append(binary.BigEndian.AppendUint32(b, uint32(len(key))), key...)
-		b = append(binary.BigEndian.AppendUint32(b, uint32(len(value))), value...)
+		f(key, value)
 	}
-	return sha256.Sum256(b), nil
+	return nil
 }
 
 // Memory is a State in memory. Its zero value can be read, and to be written it

@@ -278,7 +278,7 @@ func (a *auditor) muds() error {
 // belongs says what may be in a state directory and in its ledger.
 func belongs() map[string][]string {
 	return map[string][]string{
-		"":        {formatFile, lockFile, keyFile, ledgerDir, storeDir, modelDir, alertFile, leaseFile, trialFile, runFile, mudFile, socketFile},
+		"":        {formatFile, lockFile, keyFile, ledgerDir, storeDir, modelDir, alertFile, leaseFile, trialFile, runFile, mudFile, socketFile, memberDir},
 		ledgerDir: append(fabric.Files(), connectionFile),
 	}
 }

@@ -31,7 +31,8 @@ import (
 type Config struct {
 	// State is the state directory; needed by run.
 	State string `yaml:"state"`
-	// Interface is the network interface on the zone's side; needed by run.
+	// Interface is the network interface on the zone's side; needed by run, unless
+	// it only serves members.
 	Interface string `yaml:"interface"`
 	// Promiscuous also takes frames that are not for this machine. Default false.
 	Promiscuous bool `yaml:"promiscuous"`
@@ -56,6 +57,8 @@ type Config struct {
 	Store StoreConfig `yaml:"store"`
 	// Ledger says which ledger the zone has.
 	Ledger LedgerConfig `yaml:"ledger"`
+	// Members says how followers are served.
+	Members MembersConfig `yaml:"members" json:"-"`
 	// Trust is the threshold that outsiders ask for.
 	Trust TrustConfig `yaml:"trust"`
 	// Tables bounds the feature statistics.
@@ -259,6 +262,9 @@ func (c Config) Validate() error {
 	if err := c.Ledger.validateDriver(); err != nil {
 		errs = append(errs, err)
 	}
+	if err := c.Members.validate(); err != nil {
+		errs = append(errs, err)
+	}
 	bad(!(c.Trust.Threshold >= 0 && c.Trust.Threshold <= 1), "trust.threshold is %g: want 0 to 1", c.Trust.Threshold)
 	if _, err := trust.ThresholdOf(c.useCase()); err != nil {
 		errs = append(errs, fmt.Errorf("zone.use_case: %w", err))
@@ -373,7 +379,7 @@ func (c Config) stateOptions() StateOptions {
 // decisive is the part of the configuration that decides results: two runs that
 // agree in it and in their captures come to the same transactions.
 func (c Config) decisive() Config {
-	c.State, c.Interface, c.Promiscuous, c.Alerts, c.Trust = "", "", false, AlertsConfig{}, TrustConfig{}
+	c.State, c.Interface, c.Promiscuous, c.Alerts, c.Trust, c.Members = "", "", false, AlertsConfig{}, TrustConfig{}, MembersConfig{}
 	c.Workers, c.Batch, c.Detector.Adapt, c.Detector.AdaptEvery = 0, 0, "", 0
 	c.Ledger.Driver, c.Ledger.Fabric = "", FabricConfig{}
 	c.Store.MaxAge, c.Store.MaxBytes, c.Devices.Names = 0, 0, ""

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"os"
@@ -29,20 +30,23 @@ const socketFile = "control.sock"
 // to be answered, what is done in between aside.
 const (
 	controlTimeout = 10 * time.Second
-	controlBytes   = 4096
+	controlBytes   = 256 << 10
 )
 
-// order is what goes over the socket: a decision, or a change of the device's model.
+// order is what goes over the socket: a decision, a change of the device's model, or
+// an order about members.
 type order struct {
 	Device   zone.MAC       `json:"device"`
 	Decision Decision       `json:"decision"`
 	Change   monitor.Change `json:"change,omitempty"`
+	Members  *MemberOrder   `json:"members,omitempty"`
 }
 
 // outcome is what comes back.
 type outcome struct {
 	ID         zone.HID            `json:"h_id"`
 	Adaptation *monitor.Adaptation `json:"adaptation,omitempty"` // of a change, as far as it came
+	Members    *MemberAnswer       `json:"members,omitempty"`
 	Error      string              `json:"error,omitempty"`
 }
 
@@ -105,7 +109,7 @@ func (w *watching) converse(ctx context.Context, conn net.Conn) error {
 	}
 	defer context.AfterFunc(ctx, func() { conn.SetReadDeadline(time.Now()) })()
 	r := request{reply: make(chan outcome, 1)}
-	line, err := bufio.NewReaderSize(conn, controlBytes).ReadSlice('\n')
+	line, err := bufio.NewReader(io.LimitReader(conn, controlBytes)).ReadBytes('\n')
 	if err == nil {
 		err = json.Unmarshal(line, &r.order)
 	}
@@ -113,6 +117,13 @@ func (w *watching) converse(ctx context.Context, conn net.Conn) error {
 		return errors.Join(err, json.NewEncoder(conn).Encode(outcome{Error: "the order is not a JSON object on one line: " + err.Error()}))
 	}
 	out := outcome{Error: "the gateway was stopped before the order was carried out"}
+	if r.Members != nil {
+		out = w.orderMembers(ctx, *r.Members)
+		if err := conn.SetWriteDeadline(time.Now().Add(controlTimeout)); err != nil {
+			return err
+		}
+		return json.NewEncoder(conn).Encode(out)
+	}
 	select {
 	case w.asked <- r:
 		out.Error = "the gateway is being stopped: the order may have been carried out all the same, `bellwether ledger show` tells"
@@ -148,6 +159,16 @@ func (w *watching) answer(ctx context.Context, now zone.Time) error {
 	default:
 	}
 	return nil
+}
+
+// orderMembers carries out an order about members, whatever the packet loop does.
+func (w *watching) orderMembers(ctx context.Context, o MemberOrder) outcome {
+	answer, err := w.members.carryOut(context.WithoutCancel(ctx), o, time.Now())
+	out := outcomeOf(nil, err)
+	if err == nil {
+		out.Members = &answer
+	}
+	return out
 }
 
 func outcomeOf(a *monitor.Adaptation, err error) outcome {

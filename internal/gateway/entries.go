@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"strings"
 	"time"
 
 	"bellwether/internal/contract"
@@ -23,7 +24,8 @@ type Entry struct {
 	Index     int       `json:"index"`
 	ID        zone.HID  `json:"h_id"`
 	Kind      string    `json:"kind"`
-	Device    string    `json:"device"` // empty: the zone itself
+	Device    string    `json:"device"` // empty: the zone itself, its roll of members, or Member
+	Member    string    `json:"member,omitempty"`
 	Time      string    `json:"time"`
 	N         uint64    `json:"n"`
 	Says      string    `json:"says"`
@@ -40,7 +42,7 @@ func (s *State) Entries(ctx context.Context, from uint64) iter.Seq2[Entry, error
 			}
 			b := &tx.Block.Header
 			e := Entry{Block: tx.At.Block, BlockHash: b.Hash(), BlockTime: b.Time.String(), Index: int(tx.At.Index), ID: tx.ID,
-				Kind: tx.Kind.String(), Time: tx.Time.String(), N: tx.N, Says: says(tx.Body), Body: tx.Body}
+				Kind: tx.Kind.String(), Member: string(tx.Member), Time: tx.Time.String(), N: tx.N, Says: says(tx.Body), Body: tx.Body}
 			if tx.Device != (zone.MAC{}) {
 				e.Device = tx.Device.String()
 			}
@@ -71,6 +73,45 @@ func says(body contract.Body) string {
 			return fmt.Sprintf("%s until %s %s", b.Action, b.Until, b.Note)
 		}
 		return b.Action + " " + b.Note
+	}
+	return saysOfMembers(body)
+}
+
+// saysOfMembers puts what members say, and what is said of them, in words.
+func saysOfMembers(body contract.Body) string {
+	switch b := body.(type) {
+	case *contract.Associated:
+		t, _, err := contract.ParseTicket(b.Ticket)
+		if err != nil {
+			return err.Error()
+		}
+		return fmt.Sprintf("associated as %s with ticket %d, for epoch %d and blocks up to %d", t.Role, t.Serial, t.Epoch, t.Until)
+	case *contract.Message:
+		about := ""
+		switch {
+		case b.Op.OnData():
+			about = fmt.Sprintf(" %q of", b.Object)
+		case b.Op == contract.OpReply:
+			about = " to " + b.Ref.Short() + " of"
+		default:
+			about = " to"
+		}
+		sealed := ""
+		if b.Sealed {
+			sealed = ", sealed"
+		}
+		return fmt.Sprintf("%s%s %s, %d bytes%s", b.Op, about, b.To, b.Size, sealed)
+	case *contract.MemberAction:
+		return strings.TrimSpace(fmt.Sprintf("%s %s %s", b.Action, b.Member, b.Note))
+	case *contract.EpochBegun:
+		return strings.TrimSpace(fmt.Sprintf("epoch %d %s", b.Epoch, b.Note))
+	case *contract.PolicySet:
+		return strings.TrimSpace(fmt.Sprintf("policy of %d bytes %s", len(b.Text), b.Note))
+	case *contract.NetworkPolicySet:
+		if b.Digest == (zone.Hash{}) {
+			return strings.TrimSpace("no network policy " + b.Note)
+		}
+		return strings.TrimSpace(fmt.Sprintf("network policy %s %s", b.Digest.Short(), b.Note))
 	}
 	return ""
 }

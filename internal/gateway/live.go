@@ -43,6 +43,9 @@ ledger:
   driver: embedded            # or fabric, see docs/fabric.md
   block_txs: 100
   block_age: 10s
+# members:                    # devices that speak, see docs/members.md
+#   listen: ":8443"
+#   address: gateway.lan:8443 # as invites show it
 # alerts:
 #   file: /var/log/bellwether/eve.json
 `
@@ -53,8 +56,8 @@ func (c Config) ValidateLive() error {
 	if c.State == "" {
 		errs = append(errs, errors.New("state is missing: want a directory like /var/lib/bellwether"))
 	}
-	if c.Interface == "" {
-		errs = append(errs, errors.New("interface is missing: want the network interface on the zone's side"))
+	if c.Interface == "" && c.Members.Listen == "" {
+		errs = append(errs, errors.New("interface is missing: want the network interface on the zone's side, or members.listen to serve members alone"))
 	}
 	if _, err := c.rosterOptions(); err != nil {
 		errs = append(errs, err)
@@ -62,7 +65,7 @@ func (c Config) ValidateLive() error {
 	return errors.Join(append(errs, c.Validate())...)
 }
 
-// Live watches a network interface.
+// Live watches a network interface, serves the zone's members, or both.
 type Live struct {
 	Config Config
 	Events Events
@@ -73,9 +76,10 @@ type Live struct {
 type watching struct {
 	Live
 	state   *State
-	source  *capture.Live
-	monitor *monitor.Monitor
-	writer  *writer // to the ledger
+	source  *capture.Live    // nil: no interface is watched
+	monitor *monitor.Monitor // likewise
+	writer  *writer          // to the ledger, the monitor's
+	members *membership
 	packet  packet.Packet
 	ticked  time.Time
 	told    time.Time
@@ -103,39 +107,119 @@ func (l Live) Run(ctx context.Context) error {
 		return err
 	}
 	w := &watching{Live: l, asked: make(chan request)}
-	source, err := capture.OpenLive(l.Config.Interface, capture.LiveOptions{Promiscuous: l.Config.Promiscuous})
-	if err != nil {
-		return err
+	if err := w.open(ctx); err != nil {
+		return errors.Join(err, w.close())
 	}
-	w.source = source
-	defer source.Close()
-	o := l.Config.stateOptions()
-	o.Identity.Created, o.Log = zone.TimeOf(time.Now()), l.Log
-	o.MaxAge, o.MaxBytes = cmp.Or(o.MaxAge, keepFor), cmp.Or(o.MaxBytes, keepBytes)
-	if w.state, err = OpenState(ctx, l.Config.State, o); err != nil {
-		return err
-	}
-	defer w.state.Close()
-
 	w.writer = newWriter(w.state.Ledger)
 	writes := make(chan struct{})
 	go func() { w.writer.Run(); close(writes) }()
-	defer func() { w.writer.end(); <-writes }()
 	work, ctx := errgroup.WithContext(ctx)
-	if err := w.begin(ctx, work); err != nil {
-		return err
+	err := w.start(ctx, work)
+	if err != nil {
+		work.Go(func() error { return err })
 	}
-	work.Go(func() error { return w.loop(ctx) })
-	work.Go(func() error { return w.control(ctx) })
-	work.Go(func() error {
-		<-ctx.Done()
-		return source.Close()
-	})
 	err = work.Wait()
+	w.writer.end()
+	<-writes
+	err = errors.Join(err, w.close())
 	if errors.Is(err, context.Canceled) {
 		return nil
 	}
 	return err
+}
+
+// open opens the interface, if one is to be watched, and the state directory.
+func (w *watching) open(ctx context.Context) (err error) {
+	if w.Config.Interface != "" {
+		if w.source, err = capture.OpenLive(w.Config.Interface, capture.LiveOptions{Promiscuous: w.Config.Promiscuous}); err != nil {
+			return err
+		}
+	}
+	o := w.Config.stateOptions()
+	o.Identity.Created, o.Log = zone.TimeOf(time.Now()), w.Log
+	o.MaxAge, o.MaxBytes = cmp.Or(o.MaxAge, keepFor), cmp.Or(o.MaxBytes, keepBytes)
+	if w.Config.Members.Listen != "" {
+		o.BlockTxs = cmp.Or(o.BlockTxs, memberBlockTxs)
+	}
+	if w.state, err = OpenState(ctx, w.Config.State, o); err != nil {
+		return err
+	}
+	w.members, err = w.state.openMembership(uint64(w.Config.Members.TicketBlocks))
+	return err
+}
+
+func (w *watching) close() error {
+	var errs []error
+	if w.source != nil {
+		errs = append(errs, w.source.Close())
+	}
+	if w.members != nil {
+		errs = append(errs, w.members.close())
+	}
+	if w.state != nil {
+		errs = append(errs, w.state.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// start starts what runs until ctx ends.
+func (w *watching) start(ctx context.Context, work *errgroup.Group) error {
+	if w.Config.Members.Listen != "" {
+		l, err := w.members.openHub(ctx, w.Config.Members, w.Config.Members.options(w.Live))
+		if err != nil {
+			return err
+		}
+		w.Log.Info("serving members", "listen", l.Addr(), "address", w.members.desk.Address())
+		work.Go(func() error { return w.members.hub.Run(ctx, l) })
+	}
+	if w.source == nil {
+		work.Go(func() error { return w.idle(ctx) })
+	} else {
+		if err := w.begin(ctx, work); err != nil {
+			return err
+		}
+		work.Go(func() error { return w.loop(ctx) })
+		work.Go(func() error {
+			<-ctx.Done()
+			return w.source.Close()
+		})
+	}
+	work.Go(func() error { return w.control(ctx) })
+	return nil
+}
+
+// idle does in the place of the packet loop what there is to do without packets:
+// orders about devices, and telling how it goes.
+func (w *watching) idle(ctx context.Context) error {
+	tell := time.NewTicker(tellEvery)
+	defer tell.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tell.C:
+			w.tellMembers()
+		case r := <-w.asked:
+			if r.Change != "" {
+				r.reply <- outcome{Error: "no interface is watched, so no model is changed"}
+				continue
+			}
+			r.Decision.Now = zone.TimeOf(time.Now())
+			id, err := w.state.Decide(context.WithoutCancel(ctx), r.Device, r.Decision)
+			out := outcomeOf(nil, err)
+			out.ID = id
+			r.reply <- out
+		}
+	}
+}
+
+// tellMembers logs what members did.
+func (w *watching) tellMembers() {
+	if w.members.hub == nil {
+		return
+	}
+	s := w.members.hub.Status()
+	w.Log.Info("members", "sessions", s.Sessions, "received", s.Received, "refused", s.Refused, "delivered", s.Delivered, "expired", s.Expired, "dropped", s.Dropped)
 }
 
 // begin puts the monitor where the zone's past ends.
@@ -276,4 +360,5 @@ func (w *watching) tell(what string) {
 		"kernel_received", w.stats.Received, "over_max_devices", drops.OverMaxDevices,
 		"evicted_devices", drops.EvictedDevices, "evictions", evictions(w.monitor.Tables()),
 		"blocks", w.state.Ledger.Height(), "writes_waiting", len(w.writer.late), "write_queue_full", w.writer.full, "seq", w.state.Store.Last())
+	w.tellMembers()
 }

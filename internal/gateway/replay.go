@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"bellwether/internal/bus"
 	"bellwether/internal/capture"
 	"bellwether/internal/contract"
 	"bellwether/internal/feature"
@@ -34,6 +35,7 @@ type Events struct {
 	Progress func(stage string, done, total int64)
 	Alert    func(Raised) error
 	Warning  func(error)
+	Message  func(bus.Heard) // of a member, once it stands on the ledger; must not block
 }
 
 func (e Events) progress(stage string, done, total int64) {

@@ -62,7 +62,7 @@ func Verify(ctx context.Context, dir string, pub ed25519.PublicKey, progress fun
 	if err != nil {
 		return nil, fmt.Errorf("verify ledger: %w", err)
 	}
-	c := &checker{given: pub, state: contract.Memory{}, whole: true, linked: true}
+	c := &checker{given: pub, whole: true, linked: true}
 	c.report.Master = pub
 	for rec, err := range journal.Scan(path, kind) {
 		if ctx.Err() != nil {
@@ -84,7 +84,7 @@ func Verify(ctx context.Context, dir string, pub ed25519.PublicKey, progress fun
 // checker goes through the blocks in order.
 type checker struct {
 	given     ed25519.PublicKey
-	state     contract.Memory
+	state     contract.World
 	validator contract.Validator
 	whole     bool // the state is that after the block before
 	tree      ledger.Tree
@@ -209,7 +209,7 @@ func (c *checker) transactions(b *ledger.Block) {
 
 func (c *checker) transaction(tx *contract.Signed, raw []byte) {
 	if c.whole {
-		if _, err := c.validator.Apply(c.state, uint64(c.at.Block), raw); err != nil {
+		if _, err := c.validator.Apply(&c.state, uint64(c.at.Block), raw); err != nil {
 			c.found("%v", err)
 			c.whole = false
 		}
@@ -225,7 +225,7 @@ func (c *checker) transaction(tx *contract.Signed, raw []byte) {
 // digest holds the state after the block against its header, and learns from
 // the first block whose ledger this is.
 func (c *checker) digest(b *ledger.Block) {
-	digest, err := contract.Digest(c.state)
+	digest, err := contract.Digest(&c.state)
 	if err != nil || digest != b.Header.State {
 		c.found("its state is %s, applying the transactions gives %s", b.Header.State.Short(), digest.Short())
 		c.whole = false
@@ -236,7 +236,7 @@ func (c *checker) digest(b *ledger.Block) {
 	if c.at.Block > 0 {
 		return
 	}
-	z, _, err := contract.ReadZone(c.state)
+	z, _, err := contract.ReadZone(&c.state)
 	if err != nil || z.ID != b.Header.Zone {
 		c.found("its header is of zone %s, the zone created in it is %s", b.Header.Zone.Short(), z.ID.Short())
 	}

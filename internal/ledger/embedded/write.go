@@ -13,6 +13,28 @@ import (
 // Submit implements [ledger.Ledger]. The refusals are [*contract.RejectError].
 // After any other error the ledger takes nothing more until it is opened anew.
 func (l *Ledger) Submit(ctx context.Context, raw []byte) error {
+	if err := l.writable(ctx); err != nil {
+		return err
+	}
+	c, err := contract.Check(raw)
+	if err != nil {
+		return err
+	}
+	return l.SubmitChecked(ctx, c)
+}
+
+// writable says why nothing can be written.
+func (l *Ledger) writable(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.failed
+}
+
+// SubmitChecked is Submit of what was checked before, by others at the same time.
+func (l *Ledger) SubmitChecked(ctx context.Context, c *contract.Checked) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -21,7 +43,7 @@ func (l *Ledger) Submit(ctx context.Context, raw []byte) error {
 	if l.failed != nil {
 		return l.failed
 	}
-	next, err := l.producer.Validate(raw, l.signer.Public(), l.block)
+	next, err := l.producer.Validate(c, l.signer.Public(), l.block)
 	if r := (*contract.RejectError)(nil); errors.As(err, &r) {
 		return err
 	}

@@ -21,7 +21,25 @@ func (l *Ledger) Submit(ctx context.Context, raw []byte) error {
 		return err
 	}
 	defer l.end()
-	next, err := l.validate(raw)
+	c, err := contract.Check(raw)
+	if err != nil {
+		return err
+	}
+	return l.submit(ctx, c)
+}
+
+// SubmitChecked is Submit of what was checked before, by others at the same time.
+func (l *Ledger) SubmitChecked(ctx context.Context, c *contract.Checked) error {
+	if err := l.begin(ctx); err != nil {
+		return err
+	}
+	defer l.end()
+	return l.submit(ctx, c)
+}
+
+// submit is for the holder of the turn.
+func (l *Ledger) submit(ctx context.Context, c *contract.Checked) error {
+	next, err := l.validate(c)
 	if err != nil || next == nil {
 		return err
 	}
@@ -43,8 +61,8 @@ func (l *Ledger) Submit(ctx context.Context, raw []byte) error {
 }
 
 // validate reads what only the holder of the turn changes.
-func (l *Ledger) validate(raw []byte) (*producer.Valid, error) {
-	next, err := l.producer.Validate(raw, l.signer.Public(), l.block)
+func (l *Ledger) validate(c *contract.Checked) (*producer.Valid, error) {
+	next, err := l.producer.Validate(c, l.signer.Public(), l.block)
 	if r := (*contract.RejectError)(nil); err != nil && !errors.As(err, &r) {
 		return nil, l.fail(err)
 	}

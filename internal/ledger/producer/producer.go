@@ -58,7 +58,7 @@ func (o *Options) fill() error {
 type Producer struct {
 	o         Options
 	validator contract.Validator
-	state     contract.Memory
+	state     contract.World
 	chain     ledger.Chain
 	newest    *ledger.Block
 	open      open
@@ -77,12 +77,12 @@ func New(o Options) (*Producer, error) {
 	if err := o.fill(); err != nil {
 		return nil, err
 	}
-	return &Producer{o: o, state: contract.Memory{}}, nil
+	return &Producer{o: o}, nil
 }
 
 // State is the state after every transaction taken. It may be read, as long as
 // nothing is taken meanwhile.
-func (p *Producer) State() contract.Memory { return p.state }
+func (p *Producer) State() contract.Reader { return &p.state }
 
 // Chain is the chain with the newest block that was sealed or followed. It is
 // not to be changed.
@@ -122,7 +122,7 @@ func (p *Producer) follow(b *ledger.Block, apply func(contract.State, uint64, []
 		return err
 	}
 	for i, raw := range b.Txs {
-		if _, err := apply(p.state, b.Header.Number, raw); err != nil {
+		if _, err := apply(&p.state, b.Header.Number, raw); err != nil {
 			return fmt.Errorf("transaction %d: %w", i, err)
 		}
 	}
@@ -140,7 +140,7 @@ func (p *Producer) Check(pub ed25519.PublicKey) error {
 	if err := h.Verify(pub, p.newest.Signature); err != nil {
 		return fmt.Errorf("block %d: %w; is this the key of another zone?", h.Number, err)
 	}
-	digest, err := contract.Digest(p.state)
+	digest, err := contract.Digest(&p.state)
 	if err != nil {
 		return err
 	}
@@ -161,11 +161,11 @@ func (p *Producer) Check(pub ed25519.PublicKey) error {
 // with the same key, gives the same bytes. After an error the producer is not to
 // be used any more.
 func (p *Producer) Seal(s crypto.Signer) (*ledger.Block, error) {
-	z, _, err := contract.ReadZone(p.state)
+	z, _, err := contract.ReadZone(&p.state)
 	if err != nil {
 		return nil, err
 	}
-	digest, err := contract.Digest(p.state)
+	digest, err := contract.Digest(&p.state)
 	if err != nil {
 		return nil, err
 	}

@@ -27,11 +27,20 @@ func producer(t *testing.T, o Options) *Producer {
 // none is asked for blocks by a chain that has none.
 func none(n uint64) (*ledger.Block, error) { return nil, errors.New("there are no blocks") }
 
+func checked(t *testing.T, tx []byte) *contract.Checked {
+	t.Helper()
+	c, err := contract.Check(tx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
 // take validates and takes transactions.
 func take(t *testing.T, p *Producer, txs ...[]byte) {
 	t.Helper()
 	for i, tx := range txs {
-		v, err := p.Validate(tx, pub(), none)
+		v, err := p.Validate(checked(t, tx), pub(), none)
 		if err != nil || v == nil {
 			t.Fatalf("transaction %d: %v, %v", i, v, err)
 		}
@@ -85,7 +94,7 @@ func TestSame(t *testing.T) {
 // TestCloses: what closes a block by itself.
 func TestCloses(t *testing.T) {
 	validate := func(p *Producer, i int, n uint64) *Valid {
-		v, err := p.Validate(ledgertest.Tx(t, i, n, strings.Repeat("x", 100)), pub(), none)
+		v, err := p.Validate(checked(t, ledgertest.Tx(t, i, n, strings.Repeat("x", 100))), pub(), none)
 		if err != nil {
 			t.Fatal(err)
 		}

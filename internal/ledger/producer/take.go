@@ -1,7 +1,6 @@
 package producer
 
 import (
-	"bytes"
 	"crypto"
 	"errors"
 
@@ -20,7 +19,7 @@ type Valid struct {
 
 // staged is the state with one transaction that may yet come to nothing.
 type staged struct {
-	contract.Memory
+	contract.Reader
 	writes []write
 }
 
@@ -41,17 +40,13 @@ func (s *staged) Put(key string, value []byte) error {
 // error; to find it, block gives the chain's blocks. The refusals are
 // [*contract.RejectError]; a zone that another key than master's creates is
 // refused, since its blocks could not be signed.
-func (p *Producer) Validate(raw []byte, master crypto.PublicKey, block func(n uint64) (*ledger.Block, error)) (*Valid, error) {
-	next := staged{Memory: p.state}
-	tx, err := contract.Parse(raw)
-	if err != nil {
-		return nil, err
-	}
+func (p *Producer) Validate(c *contract.Checked, master crypto.PublicKey, block func(n uint64) (*ledger.Block, error)) (*Valid, error) {
+	next, tx, raw := staged{Reader: &p.state}, c.Tx(), c.Raw()
 	height := p.chain.Height()
 	if p.closesFor(tx.Time, len(raw)) {
 		height++
 	}
-	if err := p.validator.ApplyParsed(&next, height, tx); err != nil {
+	if err := p.validator.ApplyChecked(&next, height, c); err != nil {
 		return nil, p.known(tx, err, block)
 	}
 	if tx.Kind == contract.KindZoneCreated && !tx.Key.Equal(master) {
@@ -135,7 +130,7 @@ func (p *Producer) Take(v *Valid) error {
 		p.open.first, p.open.newest = v.time, v.time
 	}
 	p.open.newest = max(p.open.newest, v.time)
-	p.open.txs = append(p.open.txs, bytes.Clone(v.raw))
+	p.open.txs = append(p.open.txs, v.raw)
 	p.open.bytes += len(v.raw)
 	return nil
 }

@@ -1,0 +1,223 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"bellwether/internal/contract"
+	"bellwether/internal/message"
+	"bellwether/internal/zone"
+)
+
+// How transactions are brought together in blocks: as many as there are, but no
+// sooner after the block before than commitEvery, so that there are not too many
+// small ones; and how often the hub looks for blocks of others.
+const (
+	maxBatch    = 1000
+	batchBytes  = 8 << 20
+	commitEvery = 20 * time.Millisecond
+	lookEvery   = 50 * time.Millisecond
+)
+
+// item is a transaction that a member handed in.
+type item struct {
+	s       *session
+	tx      *contract.Signed
+	checked *contract.Checked // nil: another's, or to be refused
+	object  []byte            // its COSE_Sign1
+	payload []byte
+}
+
+// commit brings to the ledger what members hand in, and follows it, until ctx ends
+// or the ledger fails.
+func (h *Hub) commit(ctx context.Context) error {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	last := time.Time{}
+	for {
+		var err error
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-h.look:
+			err = h.follow(ctx, nil)
+		case <-tick.C:
+			err = h.follow(ctx, nil)
+		case it := <-h.queue:
+			batch := h.gather(ctx, it, last.Add(commitEvery))
+			// What was begun is not cut short.
+			err = h.submit(context.WithoutCancel(ctx), batch)
+			last = time.Now()
+		}
+		if err != nil && ctx.Err() == nil {
+			return err
+		}
+	}
+}
+
+// gather takes what waits behind the first item, until then if that is to come.
+func (h *Hub) gather(ctx context.Context, first *item, until time.Time) []*item {
+	batch, bytes := []*item{first}, len(first.payload)
+	var late <-chan time.Time
+	if wait := time.Until(until); wait > 0 {
+		late = time.After(wait)
+	}
+	for len(batch) < maxBatch && bytes < batchBytes {
+		var it *item
+		if late == nil {
+			select {
+			case it = <-h.queue:
+			default:
+				return batch
+			}
+		} else {
+			select {
+			case it = <-h.queue:
+			case <-late:
+				late = nil
+				continue
+			case <-ctx.Done():
+				return batch
+			}
+		}
+		batch = append(batch, it)
+		bytes += len(it.payload)
+	}
+	return batch
+}
+
+// submit brings a batch to the ledger: payloads first, durably; then the
+// transactions, in one or more blocks; then everything goes its way.
+func (h *Hub) submit(ctx context.Context, batch []*item) error {
+	ready, again, err := h.sort(batch)
+	if err != nil {
+		return err
+	}
+	if err := h.store(ready); err != nil {
+		return err
+	}
+	mine := make(map[string]*item, len(ready))
+	broken := map[zone.MemberID]bool{} // one of its transactions was refused
+	for _, it := range ready {
+		if broken[it.tx.Member] {
+			h.refuse(it, contract.CodeOrder, "one before it was refused")
+			continue
+		}
+		var refused *contract.RejectError
+		switch err := h.ledger.SubmitChecked(ctx, it.checked); {
+		case err == nil:
+			mine[string(it.checked.Raw())] = it
+		case errors.As(err, &refused):
+			broken[it.tx.Member] = true
+			h.refuse(it, refused.Code, refused.Reason)
+		default:
+			return err
+		}
+	}
+	if err := h.ledger.Commit(ctx); err != nil {
+		return err
+	}
+	if err := h.follow(ctx, mine); err != nil {
+		return err
+	}
+	for _, it := range mine {
+		return errors.New("the ledger took transaction " + it.tx.ID.Short() + " and shows it in no block")
+	}
+	for _, it := range again {
+		if err := h.repeat(ctx, it); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sort gives the items that come next for their members, and those whose number
+// was used before. What comes too early is refused. So the ledger is never asked
+// to search its past.
+func (h *Hub) sort(batch []*item) (ready, again []*item, err error) {
+	next := map[zone.MemberID]uint64{}
+	for _, it := range batch {
+		n, seen := next[it.tx.Member]
+		if !seen {
+			m, _, err := contract.ReadMember(h.ledger.State(), it.tx.Member)
+			if err != nil {
+				return nil, nil, err
+			}
+			n = m.N + 1
+		}
+		switch {
+		case it.tx.N < n:
+			again = append(again, it)
+		case it.tx.N > n:
+			h.refuse(it, contract.CodeOrder, "a number was left out")
+		default:
+			ready = append(ready, it)
+			n++
+		}
+		next[it.tx.Member] = n
+	}
+	return ready, again, nil
+}
+
+// store makes the payloads durable that go with transactions.
+func (h *Hub) store(ready []*item) error {
+	var payloads []stored
+	var versions []version
+	for _, it := range ready {
+		b, ok := it.tx.Body.(*contract.Message)
+		if !ok || !b.Op.Carries() {
+			continue
+		}
+		if b.Op.OnData() {
+			versions = append(versions, version{Owner: b.To, Name: b.Object, ID: it.tx.ID, Object: it.object, Payload: it.payload})
+		}
+		if !b.Op.OnData() || b.To != it.tx.Member { // somebody else gets it
+			payloads = append(payloads, stored{it.tx.ID, it.payload})
+		}
+	}
+	if len(payloads) > 0 {
+		if err := h.payloads.add(h.ledger.Height(), zone.TimeOf(time.Now()), payloads); err != nil {
+			return err
+		}
+	}
+	if len(versions) > 0 {
+		return h.objects.add(versions)
+	}
+	return nil
+}
+
+// refuse tells a member that its transaction is not on the ledger.
+func (h *Hub) refuse(it *item, code contract.Code, reason string) {
+	if b, ok := it.tx.Body.(*contract.Message); ok && b.Op.OnData() && b.Op.Carries() {
+		h.objects.refused(it.tx.ID)
+	}
+	h.counts.refused.Add(1)
+	h.refusals.note(string(code), it.tx.Member, it.s.from, reason)
+	it.s.answer(&message.Refusal{N: it.tx.N, Code: code})
+}
+
+// repeat answers a transaction whose number was used before: by its receipt if it
+// is the one that used it, and was so lately.
+func (h *Hub) repeat(ctx context.Context, it *item) error {
+	m := h.member(it.tx.Member)
+	at := m.recent[it.tx.N%message.Credit]
+	if it.tx.N > m.n || m.n-it.tx.N >= message.Credit || at == 0 {
+		h.refuse(it, contract.CodeOrder, "its number was used before")
+		return nil
+	}
+	b, err := h.frames.block(ctx, h.ledger, at.block())
+	if err != nil {
+		return err
+	}
+	there, err := contract.ParseAccepted(b.Txs[at.index()])
+	if err != nil {
+		return err
+	}
+	if there.ID != it.tx.ID {
+		h.refuse(it, contract.CodeOrder, "another transaction has its number")
+		return nil
+	}
+	it.s.answer(&message.Receipt{N: it.tx.N, ID: it.tx.ID, Block: at.block()})
+	return nil
+}

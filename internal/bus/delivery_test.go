@@ -1,0 +1,295 @@
+package bus
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"bellwether/internal/contract"
+	"bellwether/internal/message"
+	"bellwether/internal/zone"
+)
+
+// inbox gathers what a member is delivered, without repetitions.
+type inbox struct {
+	seen position
+	all  []string
+}
+
+// take notes a delivery, unless it was seen before.
+func (i *inbox) take(tb testing.TB, d *message.Delivery) {
+	tb.Helper()
+	if at := position(d.Position); at > i.seen {
+		i.seen = at
+		i.all = append(i.all, content(tb, d))
+	}
+}
+
+// TestOrder: whatever ends connections and hubs, each message comes to its
+// recipient once or again, in the order of its sender, and none is missing.
+func TestOrder(t *testing.T) {
+	p := newPlace(t, Options{})
+	a, b := p.peer("a"), p.peer("b")
+	a.join(Grant{})
+	b.join(Grant{})
+	rng := rand.New(rand.NewPCG(3, 4))
+	var in inbox
+	var want []string
+	for round := range 12 {
+		n := 1 + rng.IntN(100)
+		go func() {
+			for i := range n {
+				a.send("b", fmt.Sprintf("%d-%d", round, i))
+			}
+		}()
+		for i := range n {
+			want = append(want, fmt.Sprintf("a: %d-%d", round, i))
+			for {
+				got, err := a.next()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, ok := got.(*message.Receipt); ok {
+					break
+				}
+			}
+		}
+		for range rng.IntN(n + 1) { // it takes some, acknowledges some of them, and goes
+			d := wantFrame[*message.Delivery](b)
+			in.take(t, d)
+			if rng.IntN(3) == 0 {
+				b.say(&message.Ack{Position: d.Position})
+			}
+		}
+		switch rng.IntN(3) {
+		case 0:
+			b.close()
+			b.open()
+		case 1:
+			b.close()
+			a.close()
+			p.restart()
+			a.open()
+			b.open()
+		}
+	}
+	for len(in.all) < len(want) {
+		d := wantFrame[*message.Delivery](b)
+		in.take(t, d)
+		b.say(&message.Ack{Position: d.Position})
+	}
+	for i := range want {
+		if in.all[i] != want[i] {
+			t.Fatalf("message %d is %q, want %q", i, in.all[i], want[i])
+		}
+	}
+}
+
+// wantFrame is want, where a variable hides that.
+func wantFrame[F message.Frame](f *peer) F {
+	f.Helper()
+	return want[F](f)
+}
+
+// TestBehind: more waits for a member than is kept in memory, also while it comes,
+// and across a restart.
+func TestBehind(t *testing.T) {
+	p := newPlace(t, Options{})
+	a, b, c := p.peer("a"), p.peer("b"), p.peer("c")
+	a.join(Grant{})
+	b.join(Grant{})
+	c.join(Grant{})
+	b.close()
+	const n = maxWait + 700
+	say := func(from, to int) {
+		go func() {
+			for i := from; i < to; i++ {
+				target := "b"
+				if i%3 == 0 {
+					target = "*"
+				}
+				a.send(target, fmt.Sprint(i))
+			}
+		}()
+		for range to - from {
+			want[*message.Receipt](a)
+		}
+	}
+	c.close()
+	say(0, n)
+	if _, waiting, more := p.hub.Member("b"); waiting != maxWait || !more {
+		t.Errorf("%d wait, more %v", waiting, more)
+	}
+	p.restart()
+	a.open()
+	b.open()
+	var in inbox
+	done := make(chan bool)
+	go func() { say(n, n+300); close(done) }()
+	for len(in.all) < n+300 {
+		d := want[*message.Delivery](b)
+		in.take(t, d)
+		b.say(&message.Ack{Position: d.Position})
+	}
+	<-done
+	for i, got := range in.all {
+		if got != fmt.Sprintf("a: %d", i) {
+			t.Fatalf("message %d is %q", i, got)
+		}
+	}
+	if _, waiting, more := p.hub.Member("b"); waiting > message.Credit || more {
+		t.Errorf("%d wait still, more %v", waiting, more)
+	}
+}
+
+// TestRetention: what the store had to drop is counted, and the rest comes.
+func TestRetention(t *testing.T) {
+	p := newPlace(t, Options{KeepMax: 1, Rate: 1 << 30}) // two segments
+	a, b := p.peer("a"), p.peer("b")
+	a.join(Grant{})
+	b.join(Grant{})
+	b.close()
+	const n = 900 // of 60 kB are more than three segments
+	filling := strings.Repeat("x", 60_000)
+	go func() {
+		for i := range n {
+			a.send("b", fmt.Sprintf("%d %s", i, filling))
+		}
+	}()
+	for range n {
+		want[*message.Receipt](a)
+	}
+	p.restart()
+	b.open()
+	next := -1
+	count := 0
+	for next < n {
+		d := want[*message.Delivery](b)
+		var i int
+		if _, err := fmt.Sscanf(content(t, d), "a: %d", &i); err != nil {
+			t.Fatal(err)
+		}
+		if next >= 0 && i != next {
+			t.Fatalf("message %d, want %d", i, next)
+		}
+		next = i + 1
+		count++
+		b.say(&message.Ack{Position: d.Position})
+	}
+	if s := p.hub.Status(); count == n || s.Expired != int64(n-count) {
+		t.Errorf("%d of %d came, and %d were counted as expired", count, n, s.Expired)
+	}
+}
+
+// TestData: a member's objects are kept, read, changed and taken away, each by a
+// transaction.
+func TestData(t *testing.T) {
+	p := newPlace(t, Options{})
+	a, b := p.peer("a"), p.peer("b")
+	a.join(Grant{})
+	b.join(Grant{})
+	policy := contract.PolicySet{Text: "permit (principal, action, resource);"}
+	p.roll(&policy)
+	act := func(f *peer, owner string, op contract.Op, content string) uint64 {
+		t.Helper()
+		body := &contract.Message{To: zone.MemberID(owner), Op: op, Object: "state"}
+		var payload []byte
+		if op.Carries() {
+			payload = salted(content)
+			body.Hash, body.Size = contract.PayloadHash(payload), uint32(len(payload))
+		}
+		f.say(&message.Submit{Object: f.sign(body), Payload: payload})
+		if r := want[*message.Receipt](f); r.N != f.n {
+			t.Errorf("receipt %+v", r)
+		}
+		return f.n
+	}
+	read := func(f *peer, want string) {
+		t.Helper()
+		n := act(f, "a", contract.OpRead, "")
+		o := wantFrame[*message.Object](f)
+		if o.N != n || string(o.Payload[contract.PayloadSalt:]) != want {
+			t.Errorf("object %d %q, want %d %q", o.N, o.Payload, n, want)
+		}
+	}
+	act(a, "a", contract.OpCreate, "off")
+	read(a, "off")
+	read(b, "off")
+	act(b, "a", contract.OpUpdate, "on")
+	if got := content(t, want[*message.Delivery](a)); got != "b: on" {
+		t.Errorf("the owner is delivered %q", got)
+	}
+	read(b, "on")
+	a.close()
+	b.close()
+	p.restart()
+	b.open()
+	read(b, "on")
+	body := &contract.Message{To: "a", Op: contract.OpCreate, Object: "state"}
+	payload := salted("again")
+	body.Hash, body.Size = contract.PayloadHash(payload), uint32(len(payload))
+	if got := b.refusal(b.signAs(b.n+1, body), payload); got != contract.CodeTransition {
+		t.Errorf("refused with %q", got)
+	}
+	read(b, "on")
+	act(b, "a", contract.OpDelete, "")
+	read2 := contract.Message{To: "a", Op: contract.OpRead, Object: "state"}
+	if got := b.refusal(b.signAs(b.n+1, &read2), nil); got != contract.CodeTransition {
+		t.Errorf("refused with %q", got)
+	}
+	a.open()
+	if got := content(t, want[*message.Delivery](a)); got != "b: on" {
+		t.Errorf("delivered %q", got)
+	}
+	if got := content(t, want[*message.Delivery](a)); got != "b delete state" {
+		t.Errorf("delivered %q", got)
+	}
+}
+
+// TestLookup: who wants to encrypt to a member asks for its association.
+func TestLookup(t *testing.T) {
+	p := newPlace(t, Options{})
+	a, b := p.peer("a"), p.peer("b")
+	a.join(Grant{})
+	b.join(Grant{})
+	for _, name := range []zone.MemberID{"b", "nobody"} {
+		a.say(&message.Lookup{Member: name})
+		m := want[*message.Member](a)
+		if m.Member != name || (len(m.Object) > 0) != (name == "b") {
+			t.Errorf("%s: %+v", name, m)
+		}
+		if name != "b" {
+			continue
+		}
+		raw, err := contract.Receive(m.Object, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tx, err := contract.Parse(raw)
+		if err != nil || tx.Member != "b" || !tx.Key.Equal(b.identity().Key) || tx.Verify() != nil {
+			t.Errorf("%+v, %v", tx, err)
+		}
+	}
+}
+
+// TestFlood: who hands in more than its rate waits, and nobody else.
+func TestFlood(t *testing.T) {
+	p := newPlace(t, Options{Rate: 100 << 10})
+	a, b := p.peer("a"), p.peer("b")
+	a.join(Grant{})
+	b.join(Grant{})
+	began := time.Now()
+	go func() {
+		for range 6 {
+			a.send("master", strings.Repeat("x", 60_000))
+		}
+	}()
+	for range 6 {
+		want[*message.Receipt](a)
+	}
+	if took := time.Since(began); took < 2*time.Second {
+		t.Errorf("360 kB were taken in %s at 100 kB/s", took)
+	}
+}

@@ -1,0 +1,199 @@
+package bus
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/fxamacker/cbor/v2"
+
+	"bellwether/internal/contract"
+	"bellwether/internal/journal"
+	"bellwether/internal/ledger"
+	"bellwether/internal/zone"
+)
+
+// ObjectKind is the kind of the journal that members' data is kept in. A record
+// holds one version of an object, the newest record of a key counts if the
+// ledger says so.
+const ObjectKind = "objects"
+
+const (
+	objectFile = "objects.log"
+	objectDead = 64 << 20 // bytes of versions that are gone; more, and more than live ones, are cleared away
+)
+
+// version is one version of an object.
+type version struct {
+	_       struct{} `cbor:",toarray"`
+	Owner   zone.MemberID
+	Name    string
+	ID      zone.HID // the transaction that made it
+	Object  []byte   // its COSE_Sign1
+	Payload []byte
+}
+
+type objectKey struct {
+	owner zone.MemberID
+	name  string
+}
+
+// objects keeps the newest version of everything that members keep in the zone.
+type objects struct {
+	path string
+
+	mu         sync.Mutex // guards what follows
+	journal    *journal.Journal
+	records    map[zone.HID]int // versions that are live, or not on the ledger yet
+	current    map[objectKey]zone.HID
+	size       map[zone.HID]int64
+	live, dead int64 // bytes
+}
+
+func openObjects(dir string, state ledger.Reader) (*objects, error) {
+	o := &objects{path: filepath.Join(dir, objectFile), records: map[zone.HID]int{}, current: map[objectKey]zone.HID{}, size: map[zone.HID]int64{}}
+	var err error
+	o.journal, err = journal.Open(o.path, ObjectKind, func(rec int, raw []byte) error {
+		var v version
+		if err := cbor.Unmarshal(raw, &v); err != nil {
+			return err
+		}
+		d, there, err := contract.ReadData(state, v.Owner, v.Name)
+		if err != nil {
+			return err
+		}
+		if !there || d.ID != v.ID {
+			o.dead += int64(len(raw))
+			return nil
+		}
+		o.put(v.ID, rec, int64(len(raw)))
+		o.current[objectKey{v.Owner, v.Name}] = v.ID
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return o, o.clear()
+}
+
+func (o *objects) put(id zone.HID, rec int, size int64) {
+	if _, twice := o.records[id]; twice { // stored again after a crash
+		o.drop(id)
+	}
+	o.records[id], o.size[id] = rec, size
+	o.live += size
+}
+
+func (o *objects) drop(id zone.HID) {
+	size := o.size[id]
+	o.live -= size
+	o.dead += size
+	delete(o.records, id)
+	delete(o.size, id)
+}
+
+// add stores versions durably that are about to be submitted.
+func (o *objects) add(all []version) error {
+	raws := make([][]byte, len(all))
+	for i := range all {
+		raw, err := cbor.Marshal(&all[i])
+		if err != nil {
+			return err
+		}
+		raws[i] = raw
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	first := o.journal.Len()
+	if err := o.journal.Append(raws...); err != nil {
+		return err
+	}
+	for i := range all {
+		o.put(all[i].ID, first+i, int64(len(raws[i])))
+	}
+	return nil
+}
+
+// refused takes a version back whose transaction is not on the ledger.
+func (o *objects) refused(id zone.HID) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.drop(id)
+}
+
+// took follows a transaction on an object that stands on the ledger.
+func (o *objects) took(b *contract.Message, id zone.HID) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	key := objectKey{b.To, b.Object}
+	old, had := o.current[key]
+	switch b.Op {
+	case contract.OpCreate, contract.OpUpdate:
+		o.current[key] = id
+	case contract.OpDelete:
+		delete(o.current, key)
+	default:
+		return nil
+	}
+	if had && old != id {
+		o.drop(old)
+	}
+	return o.clear()
+}
+
+// newest gives an object's newest version, and whether there is one.
+func (o *objects) newest(owner zone.MemberID, name string) (v version, ok bool, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	rec, ok := o.records[o.current[objectKey{owner, name}]]
+	if !ok {
+		return v, false, nil
+	}
+	raw, err := o.journal.Read(rec)
+	if err == nil {
+		err = cbor.Unmarshal(raw, &v)
+	}
+	return v, err == nil, err
+}
+
+// clear writes the journal anew without the versions that are gone, once they are
+// too many: a temporary journal, then a rename. A crash in between leaves the old
+// one.
+func (o *objects) clear() error {
+	if o.dead <= objectDead || o.dead <= o.live {
+		return nil
+	}
+	records := map[zone.HID]int{}
+	j, err := renew(o.path, ObjectKind, func(j *journal.Journal) error {
+		for id, rec := range o.records {
+			raw, err := o.journal.Read(rec)
+			if err == nil {
+				err = j.Append(raw)
+			}
+			if err != nil {
+				return err
+			}
+			records[id] = len(records)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("clearing %s: %w", o.path, err)
+	}
+	if err := o.journal.Close(); err != nil {
+		return err
+	}
+	o.journal, o.records, o.dead = j, records, 0
+	return nil
+}
+
+func (o *objects) close() error { return o.journal.Close() }
+
+// ParseVersion checks a record of the objects' journal. It gives whose object it
+// is, with its name.
+func ParseVersion(raw []byte) (zone.MemberID, string, error) {
+	var v version
+	err := cbor.Unmarshal(raw, &v)
+	return v.Owner, strings.ToValidUTF8(v.Name, "?"), err
+}

@@ -1,0 +1,414 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"bellwether/internal/contract"
+	"bellwether/internal/message"
+	"bellwether/internal/zone"
+)
+
+// The patience with a follower.
+const (
+	pingEvery   = 12 * time.Second       // and as long for the answer, so that a dead one is found in twice that
+	writeFor    = 10 * time.Second       // one frame
+	farewellFor = 150 * time.Millisecond // the last frame, and the end of a connection that takes none
+)
+
+// The codes of the last frame beside those of contract.
+const (
+	byeReplaced contract.Code = "replaced" // the member has opened another session
+	byeProtocol contract.Code = "protocol" // a frame that may not come
+	byeStopped  contract.Code = "stopped"  // the master ends
+	byeSlow     contract.Code = "slow"     // it did not take a frame in time
+	byeBusy     contract.Code = "busy"     // others took its place
+	byeSilent   contract.Code = "silent"   // not told: no answer to a ping
+	byeClosed   contract.Code = "closed"   // not told: the follower went
+)
+
+// session is a connection to one follower, whether it is a member or wants to be.
+type session struct {
+	hub   *Hub
+	conn  *websocket.Conn
+	below net.Conn // that it stands on
+	id    message.Identity
+	from  net.Addr
+	born  time.Time
+
+	credit chan struct{} // one for each transaction or lookup without an answer
+	wake   chan struct{} // there is something to write; has room for one
+	done   chan struct{} // the session ends
+
+	mu     sync.Mutex // guards what follows
+	stands message.Standing
+	epoch  uint64  // of the zone, when it was told
+	member *member // nil: it is none, or not yet
+	out    []outgoing
+	bye    contract.Code // why it ends; empty: it does not
+
+	tokens   int // of the reader: bytes that it may hand in now
+	refilled time.Time
+}
+
+// outgoing is a frame to be written; answers give the credit back.
+type outgoing struct {
+	raw     []byte
+	answers bool
+}
+
+func (h *Hub) newSession(conn *websocket.Conn, below net.Conn, id message.Identity) *session {
+	now := time.Now()
+	return &session{hub: h, born: now, conn: conn, below: below, id: id, from: below.RemoteAddr(), credit: make(chan struct{}, message.Credit), wake: make(chan struct{}, 1),
+		done: make(chan struct{}), tokens: h.o.Rate, refilled: now}
+}
+
+func (s *session) standing() message.Standing {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stands
+}
+
+func (s *session) ended() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.bye != ""
+}
+
+func (s *session) nudge() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// answer queues a frame that answers a transaction or a lookup, tell any other.
+// There are never more than the credit allows.
+func (s *session) answer(f message.Frame) { s.queue(f, true) }
+func (s *session) tell(f message.Frame)   { s.queue(f, false) }
+
+func (s *session) queue(f message.Frame, answers bool) {
+	raw, err := message.Bytes(f)
+	if err != nil {
+		panic(err) // every frame has an encoding
+	}
+	s.mu.Lock()
+	if s.bye == "" {
+		s.out = append(s.out, outgoing{raw, answers})
+	}
+	s.mu.Unlock()
+	s.nudge()
+}
+
+// end ends the session: with a last frame, if the follower takes it at once.
+func (s *session) end(code contract.Code) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.bye != "" {
+		return
+	}
+	s.bye, s.out = code, nil
+	close(s.done)
+	time.AfterFunc(farewellFor, func() { s.below.Close() }) // whatever the writer is at
+}
+
+// serve keeps the session until one side ends it.
+func (s *session) serve() {
+	ctx := context.Background() // ended by end alone, so that the last frame goes out
+	var work sync.WaitGroup
+	work.Go(func() { s.write(ctx) })
+	alive := time.AfterFunc(pingEvery, func() { s.ping(ctx) })
+	s.end(s.read(ctx))
+	alive.Stop()
+	work.Wait()
+}
+
+// ping looks whether the follower is there, and again after a while.
+func (s *session) ping(ctx context.Context) {
+	for {
+		wait, stop := context.WithTimeout(ctx, pingEvery)
+		err := s.conn.Ping(wait)
+		stop()
+		if err != nil {
+			s.end(byeSilent)
+			return
+		}
+		select {
+		case <-time.After(pingEvery):
+		case <-s.done:
+			return
+		}
+	}
+}
+
+// write writes answers, then deliveries, and at last why the session ends.
+func (s *session) write(ctx context.Context) {
+	defer s.conn.CloseNow()
+	for {
+		select {
+		case <-s.wake:
+			if err := s.flush(ctx); err != nil {
+				s.end(byeSlow)
+			}
+		case <-s.done:
+			s.farewell(ctx)
+			return
+		}
+	}
+}
+
+// flush writes what there is.
+func (s *session) flush(ctx context.Context) error {
+	for {
+		s.mu.Lock()
+		out, m := s.out, s.member
+		s.out = nil
+		s.mu.Unlock()
+		for _, o := range out {
+			if err := s.put(ctx, o.raw); err != nil {
+				return err
+			}
+			if o.answers {
+				<-s.credit
+			}
+		}
+		more := false
+		if m != nil {
+			var err error
+			if more, err = s.deliver(ctx, m); err != nil {
+				return err
+			}
+		}
+		if len(out) == 0 && !more {
+			return nil
+		}
+	}
+}
+
+// deliver writes the next delivery, and reports whether there may be more.
+func (s *session) deliver(ctx context.Context, m *member) (more bool, err error) {
+	at, ok, refill := m.next()
+	if refill {
+		return true, s.hub.refill(ctx, m)
+	}
+	if !ok {
+		return false, nil
+	}
+	raw, err := s.hub.frame(ctx, at)
+	if err != nil {
+		s.hub.o.Log.Error("a delivery cannot be read", "member", m.name, "block", at.block(), "error", err)
+		return false, err
+	}
+	if raw == nil {
+		s.hub.counts.expired.Add(1)
+		m.skip(at)
+		return true, nil
+	}
+	s.hub.counts.delivered.Add(1)
+	return true, s.put(ctx, raw)
+}
+
+// put writes one frame, or gives up after a while.
+func (s *session) put(ctx context.Context, raw []byte) error {
+	select {
+	case <-s.done:
+		return context.Canceled
+	default:
+	}
+	ctx, stop := context.WithTimeout(ctx, writeFor)
+	defer stop()
+	return s.conn.Write(ctx, websocket.MessageBinary, raw)
+}
+
+// farewell says why the session ends, to who listens.
+func (s *session) farewell(ctx context.Context) {
+	s.mu.Lock()
+	code := s.bye
+	s.mu.Unlock()
+	if code == byeClosed || code == byeSilent {
+		return
+	}
+	if raw, err := message.Bytes(&message.Bye{Code: code}); err == nil {
+		s.conn.Write(ctx, websocket.MessageBinary, raw)
+	}
+	s.conn.Close(websocket.StatusPolicyViolation, string(code))
+}
+
+// read takes the follower's frames. It gives why the session ends.
+func (s *session) read(ctx context.Context) contract.Code {
+	for {
+		kind, raw, err := s.conn.Read(ctx)
+		if err != nil {
+			return byeClosed
+		}
+		f, err := message.Parse(raw)
+		if err != nil || kind != websocket.MessageBinary {
+			s.hub.refusals.note("frame", s.id.Member, s.from, errText(err, "not a binary message"))
+			return byeProtocol
+		}
+		if code := s.take(ctx, f, len(raw)); code != "" {
+			return code
+		}
+	}
+}
+
+func errText(err error, otherwise string) string {
+	if err == nil {
+		return otherwise
+	}
+	return err.Error()
+}
+
+// take does what a frame asks for. It waits for credit: who asks for more than it
+// may is read no further.
+func (s *session) take(ctx context.Context, f message.Frame, size int) contract.Code {
+	switch f := f.(type) {
+	case *message.Ack:
+		s.acknowledge(position(f.Position))
+		return ""
+	case *message.Lookup, *message.Submit:
+		if s.standing() == message.StandingPending {
+			s.hub.refusals.note("frame", s.id.Member, s.from, "a request that was not admitted says something")
+			return byeProtocol
+		}
+		if !s.pay(size) || !s.borrow(ctx) {
+			return byeClosed
+		}
+		if l, ok := f.(*message.Lookup); ok {
+			return s.lookup(ctx, l)
+		}
+		return s.submit(ctx, f.(*message.Submit))
+	}
+	s.hub.refusals.note("frame", s.id.Member, s.from, "a frame that only the master sends")
+	return byeProtocol
+}
+
+// borrow takes credit for one answer.
+func (s *session) borrow(ctx context.Context) bool {
+	select {
+	case s.credit <- struct{}{}:
+		return true
+	case <-s.done:
+	case <-ctx.Done():
+	}
+	return false
+}
+
+// pay waits until the member may hand in so many bytes.
+func (s *session) pay(size int) bool {
+	now, rate := time.Now(), s.hub.o.Rate
+	s.tokens = min(rate, s.tokens+int(min(now.Sub(s.refilled).Seconds(), 1)*float64(rate)))
+	s.refilled = now
+	s.tokens -= size
+	if s.tokens >= 0 {
+		return true
+	}
+	select {
+	case <-time.After(time.Duration(float64(-s.tokens) / float64(rate) * float64(time.Second))):
+		return true
+	case <-s.done:
+		return false
+	}
+}
+
+func (s *session) acknowledge(at position) {
+	s.mu.Lock()
+	m := s.member
+	s.mu.Unlock()
+	if m == nil {
+		return
+	}
+	if cursor, changed := m.acknowledge(at); changed {
+		s.hub.cursors.set(m.name, cursor)
+		s.nudge()
+	}
+}
+
+// submit hands a transaction to the committer, if it is the follower's own.
+func (s *session) submit(ctx context.Context, f *message.Submit) contract.Code {
+	it, err := s.item(f)
+	var refused *contract.RejectError
+	switch {
+	case errors.As(err, &refused) && it != nil:
+		s.hub.refuse(it, refused.Code, refused.Reason)
+		return ""
+	case err != nil:
+		s.hub.refusals.note("transaction", s.id.Member, s.from, err.Error())
+		return byeProtocol
+	}
+	select {
+	case s.hub.queue <- it:
+		return ""
+	case <-s.done:
+	case <-ctx.Done():
+	}
+	return byeClosed
+}
+
+// item checks what can be checked without the ledger's state. A refusal with an
+// item can be told to the follower.
+func (s *session) item(f *message.Submit) (*item, error) {
+	raw, err := contract.Receive(f.Object, max(0, zone.TimeOf(time.Now())))
+	if err != nil {
+		return nil, err
+	}
+	it := &item{s: s, object: f.Object, payload: f.Payload}
+	checked, wrong := contract.Check(raw)
+	if wrong == nil {
+		it.checked, it.tx = checked, checked.Tx()
+	} else if it.tx, err = contract.Parse(raw); err != nil {
+		return nil, err
+	}
+	tx := it.tx
+	if tx.Member != s.id.Member || !tx.Key.Equal(s.id.Key) {
+		return nil, &contract.RejectError{Code: contract.CodeAuthority, Reason: "a transaction of " + string(tx.Member) + ", or by another key than the session's"}
+	}
+	b, ok := tx.Body.(*contract.Message)
+	switch {
+	case wrong != nil:
+		return it, wrong
+	case !ok && len(f.Payload) > 0, ok && b.Op.Carries() != (len(f.Payload) > 0):
+		return it, &contract.RejectError{Code: contract.CodeMalformed, Reason: "a payload where none belongs, or none where one does"}
+	case ok && b.Op.Carries() && (uint32(len(f.Payload)) != b.Size || contract.PayloadHash(f.Payload) != b.Hash):
+		return it, &contract.RejectError{Code: contract.CodeMalformed, Reason: "the payload is not the one that was signed"}
+	case ok && s.standing() == message.StandingRenew:
+		return it, &contract.RejectError{Code: contract.CodeExpired, Reason: "it has to associate with another ticket first"}
+	case ok && s.standing() != message.StandingMember:
+		return it, &contract.RejectError{Code: contract.CodeAssociation, Reason: "it has to associate first"}
+	}
+	return it, nil
+}
+
+// lookup answers with the transaction that a member associated with last.
+func (s *session) lookup(ctx context.Context, f *message.Lookup) contract.Code {
+	raw, err := s.hub.associationOf(ctx, f.Member)
+	if err != nil {
+		s.hub.o.Log.Error("lookup", "member", f.Member, "error", err)
+	}
+	s.answer(&message.Member{Member: f.Member, Object: raw})
+	return ""
+}
+
+func (h *Hub) associationOf(ctx context.Context, name zone.MemberID) ([]byte, error) {
+	h.mu.Lock()
+	m := h.members[name]
+	h.mu.Unlock()
+	if m == nil {
+		return nil, nil
+	}
+	at := position(m.associated.Load())
+	if at == 0 {
+		return nil, nil
+	}
+	b, err := h.frames.block(ctx, h.ledger, at.block())
+	if err != nil {
+		return nil, err
+	}
+	object, _, err := contract.Received(b.Txs[at.index()])
+	return object, err
+}
