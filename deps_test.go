@@ -91,10 +91,8 @@ func outside() map[string][]string {
 	return map[string][]string{
 		"filippo.io/age":                                {"backup"},
 		"github.com/cedar-policy/cedar-go":              {"policy"},
-		"github.com/coder/websocket":                    {"bus"},
+		"github.com/coder/websocket":                    {"bus", "follower"},
 		"github.com/digitorus/pkcs7":                    {"mud"},
-		"github.com/coder/websocket":                    {"bus"},
-		"github.com/coder/websocket":                    {"follower"},
 		"github.com/fxamacker/cbor/v2":                  {"bus", "contract", "cose", "detect", "follower", "ledger", "ledger/fabric", "ledger/fabric/evidence", "message", "store"},
 		"github.com/goccy/go-yaml":                      {"cmd/bellwether", "gateway", "ledger/fabric/network", "ledger/fabric/profile"},
 		"github.com/hyperledger/fabric-chaincode-go/v2": {"ledger/fabric/chaincode"},
@@ -112,10 +110,9 @@ func outside() map[string][]string {
 		"golang.org/x/sys":                              {"capture", "gateway", "journal", "store"},
 		"golang.org/x/term":                             {"cmd/bellwether"},
 		"gonum.org/v1/plot":                             {"evaluate"},
-		"rsc.io/qr":                                     {"cmd/bellwether"},
 		"google.golang.org/grpc":                        {"ledger/fabric", "ledger/fabric/chaincode"},
 		"google.golang.org/protobuf":                    {"ledger/fabric", "ledger/fabric/evidence"},
-		"rsc.io/qr":                                     {"follower/command"},
+		"rsc.io/qr":                                     {"cmd/bellwether", "follower/command"},
 	}
 }
 
