@@ -14,9 +14,9 @@ import (
 	"bellwether/internal/zone"
 )
 
-// PayloadKind is the kind of the journals that payloads are kept in. Record 0 is a
+// payloadKind is the kind of the journals that payloads are kept in. Record 0 is a
 // segment's head, and the others are payloads with the H-ID of their message.
-const PayloadKind = "payloads"
+const payloadKind = "payloads"
 
 const (
 	segmentGlob  = "payloads-*.log"
@@ -119,7 +119,7 @@ func (p *payloads) readHead(s *segment) error {
 		return err
 	}
 	s.bytes = info.Size()
-	for rec, err := range journal.Scan(p.path(s), PayloadKind) {
+	for rec, err := range journal.Scan(p.path(s), payloadKind) {
 		if err == nil {
 			s.head, err = parseHead(rec.Payload)
 		}
@@ -131,7 +131,7 @@ func (p *payloads) readHead(s *segment) error {
 // load reads a segment's index into memory.
 func (p *payloads) load(s *segment, open func(string, string, func(int, []byte) error) (*journal.Journal, error)) error {
 	s.index, s.records, s.bytes = map[uint64]uint32{}, 0, 0
-	j, err := open(p.path(s), PayloadKind, func(rec int, raw []byte) (err error) {
+	j, err := open(p.path(s), payloadKind, func(rec int, raw []byte) (err error) {
 		s.bytes += int64(len(raw))
 		if rec == 0 {
 			s.head, err = parseHead(raw)
@@ -202,7 +202,7 @@ func (p *payloads) open(height uint64, now zone.Time) (*segment, error) {
 		s.number = p.segments[n-1].number + 1
 	}
 	var err error
-	if s.journal, err = journal.Open(p.path(s), PayloadKind, nil); err != nil {
+	if s.journal, err = journal.Open(p.path(s), payloadKind, nil); err != nil {
 		return nil, err
 	}
 	if err := s.journal.Append(s.head.bytes()); err != nil {

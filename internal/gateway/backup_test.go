@@ -425,7 +425,7 @@ func TestAllOfAStateDirectoryIsBackedUp(t *testing.T) {
 		}
 	}
 	want := []string{"FORMAT", "alerts.log", "leases.log", "ledger/blocks.log", "ledger/connection.log", "ledger/fabric.log", "ledger/outbox",
-		"master.key", "mud.log", "runs.log", "store/manifest", "trials.log"}
+		"master.key", "members/cursors.log", "members/desk.log", "members/objects.log", "members/tls.pem", "mud.log", "runs.log", "store/manifest", "trials.log"}
 	if got := inBackup(); !slices.Equal(got, want) {
 		t.Errorf("a backup holds %q, want %q: say in docs/format/backup.md and here what a new file is", got, want)
 	}
