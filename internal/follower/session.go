@@ -38,6 +38,7 @@ type session struct {
 	ledger   uint64   // the newest number that the ledger has
 	next     uint64   // the number that is signed next
 	flying   []*entry // sent, without an answer, by N
+	again    uint64   // up to this number they were sent before, in another session
 	draining bool     // nothing is signed until nothing is flying
 	anew     bool     // refused until it associates anew
 	progress bool     // something came of this session
@@ -218,7 +219,9 @@ func (s *session) begin(ctx context.Context) error {
 			return err
 		}
 	}
-	s.draining = len(s.flying) > 0
+	if s.draining = len(s.flying) > 0; s.draining {
+		s.again = s.flying[len(s.flying)-1].n
+	}
 	if last := s.in.newest(); last > 0 {
 		return s.write(ctx, &message.Ack{Position: last})
 	}
@@ -284,13 +287,20 @@ func (s *session) receipt(r *message.Receipt) error {
 	if e.ticket > 0 {
 		s.standing, s.anew = message.StandingMember, false
 	}
-	if e.op == contract.OpRead {
+	repeated := e.op == contract.OpRead && r.N <= s.again // no object comes
+	if e.op == contract.OpRead && !repeated {
 		if len(s.reads) > maxReads {
 			return errors.New("the master gives receipts for reads, and no objects")
 		}
 		s.reads[r.N] = e.number
 	}
-	return s.settle(Result{Number: e.number, N: r.N, ID: r.ID, Block: r.Block})
+	if err := s.settle(Result{Number: e.number, N: r.N, ID: r.ID, Block: r.Block}); err != nil {
+		return err
+	}
+	if repeated {
+		s.out.answer(e.number, Answer{Lost: true})
+	}
+	return nil
 }
 
 func (s *session) settle(r Result) error {
