@@ -43,6 +43,7 @@ type session struct {
 	anew     bool     // refused until it associates anew
 	progress bool     // something came of this session
 	unstored []delivered
+	seen     bool // something was delivered that is stored already, and not acknowledged since
 	keys     map[zone.MemberID]*sealKey
 	reads    map[uint64]uint64 // the order's number, by N of a read whose object is to come
 }
@@ -222,9 +223,6 @@ func (s *session) begin(ctx context.Context) error {
 	if s.draining = len(s.flying) > 0; s.draining {
 		s.again = s.flying[len(s.flying)-1].n
 	}
-	if last := s.in.newest(); last > 0 {
-		return s.write(ctx, &message.Ack{Position: last})
-	}
 	return nil
 }
 
@@ -340,6 +338,7 @@ func (s *session) refusal(r *message.Refusal) error {
 
 func (s *session) delivery(d *message.Delivery) error {
 	if d.Position <= s.in.newest() || len(s.unstored) > 0 && d.Position <= s.unstored[len(s.unstored)-1].Position {
+		s.seen = true
 		return nil
 	}
 	m, err := s.open(d.Object, d.Payload, d.Received)
@@ -413,15 +412,18 @@ func (s *session) speak(ctx context.Context) error {
 
 // acknowledge stores what was delivered, if there is room, and says so.
 func (s *session) acknowledge(ctx context.Context) error {
-	if len(s.unstored) == 0 || s.in.full() {
+	if len(s.unstored) > 0 && !s.in.full() {
+		if err := s.in.store(s.unstored); err != nil {
+			return fmt.Errorf("%w: %w", errFatal, err)
+		}
+		s.progress, s.seen = true, true
+		clear(s.unstored)
+		s.unstored = s.unstored[:0]
+	}
+	if !s.seen {
 		return nil
 	}
-	if err := s.in.store(s.unstored); err != nil {
-		return fmt.Errorf("%w: %w", errFatal, err)
-	}
-	s.progress = true
-	clear(s.unstored)
-	s.unstored = s.unstored[:0]
+	s.seen = false
 	return s.write(ctx, &message.Ack{Position: s.in.newest()})
 }
 
