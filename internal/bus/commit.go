@@ -94,6 +94,11 @@ func (h *Hub) submit(ctx context.Context, batch []*item) error {
 	if err != nil {
 		return err
 	}
+	for _, it := range again { // before those that follow them: receipts come in order
+		if err := h.repeat(ctx, it); err != nil {
+			return err
+		}
+	}
 	if err := h.store(ready); err != nil {
 		return err
 	}
@@ -123,11 +128,6 @@ func (h *Hub) submit(ctx context.Context, batch []*item) error {
 	}
 	for _, it := range mine {
 		return errors.New("the ledger took transaction " + it.tx.ID.Short() + " and shows it in no block")
-	}
-	for _, it := range again {
-		if err := h.repeat(ctx, it); err != nil {
-			return err
-		}
 	}
 	return nil
 }
