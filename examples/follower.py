@@ -313,7 +313,10 @@ class Follower:
             time.sleep(wait * random.uniform(0.5, 1))
 
     def session(self, stay):
-        self.welcomed, self.member, self.keys, self.asked = False, False, {}, set()
+        self.welcomed, self.member, self.keys, self.asked, self.again = False, False, {}, set(), 0
+        for order in self.reads.values():
+            say(problem="the object was lost with the connection: read again", order=order)
+        self.reads = {}
         self.link = Connection(self.invite, self.state, self.code)
         try:
             while not self.finished(stay):
@@ -354,6 +357,7 @@ class Follower:
             self.n = n
             flying = self.state["flying"]
             if flying:  # it may stand on the ledger, or not
+                self.again = flying["n"]
                 self.submit(flying)
         self.welcomed, self.member = True, standing == "member"
         say(standing=standing, height=height)
@@ -377,7 +381,7 @@ class Follower:
             self.member = True
             self.state.save(flying=None, associated=flying["serial"])
             return
-        if "read" in flying["order"]:
+        if "read" in flying["order"] and n != self.again:
             self.reads[n] = flying["order"]
         self.state.save(flying=None)
         say(receipt=n, h_id=identifier.hex(), block=block, order=flying["order"])
@@ -402,18 +406,21 @@ class Follower:
     def object(self, n, data, payload):
         order = self.reads.pop(n, None)
         if order:
-            say(object=order["object"], **self.read(data, payload))
+            say(**self.read(data, payload), read=n)
 
     def read(self, data, payload):
         """Gives what a member's message says."""
         _, signed = verify(data, b"bellwether/member-tx/1\0")
         tx = decode(signed)
         body = tx[6]
-        if tx[1] != self.invite.zone or tx[2] != 9 or payload_hash(payload) != body[5] or len(payload) != body[6]:
+        carries = body[2] not in (OPS["read"], OPS["delete"])
+        if tx[1] != self.invite.zone or tx[2] != 9 or len(payload) != body[6] or carries and payload_hash(payload) != body[5]:
             raise Lost("a message that its sender did not sign")
         said = {"from": tx[4], "op": next(word for word in OPS if OPS[word] == body[2]), "h_id": h_id(signed).hex(), "sealed": body[7]}
         if body[4] != NOTHING:
             said["ref"] = body[4].hex()
+        if body[3]:
+            said["object"] = body[3]
         try:
             content = unseal(self.state.seal, envelope(tx[1], tx[4], body[1], tx[5]), payload) if body[7] else payload[16:]
             said["text"] = content.decode("utf-8", "backslashreplace")

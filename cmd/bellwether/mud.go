@@ -260,7 +260,7 @@ func (f *mudImport) run(cmd *cobra.Command, device zone.MAC, path string) error 
 		if err != nil {
 			return err
 		}
-		digest, err := s.SetMUD(gateway.MUD{Device: device, Time: zone.TimeOf(time.Now()), File: b, Signer: signer, Names: names})
+		digest, err := s.SetMUD(cmd.Context(), gateway.MUD{Device: device, Time: zone.TimeOf(time.Now()), File: b, Signer: signer, Names: names})
 		if err != nil {
 			return err
 		}
@@ -413,7 +413,7 @@ func mudRemoveCommand() *cobra.Command {
 				if !slices.Contains(s.MUDs(), device) {
 					return fmt.Errorf("%s has no network policy", device)
 				}
-				_, err := s.SetMUD(gateway.MUD{Device: device, Time: zone.TimeOf(time.Now())})
+				_, err := s.SetMUD(cmd.Context(), gateway.MUD{Device: device, Time: zone.TimeOf(time.Now())})
 				return err
 			})
 		},

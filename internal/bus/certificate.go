@@ -35,13 +35,27 @@ type Certificate struct {
 // LoadCertificate loads the certificate in dir, or makes it once. The file may be
 // read by its owner only.
 func LoadCertificate(dir string) (*Certificate, error) {
+	c, err := ReadCertificate(dir)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return c, err
+	}
+	text, err := makeCertificate()
+	if err == nil {
+		err = os.MkdirAll(dir, 0o700)
+	}
+	if err == nil {
+		err = durable.WriteFile(filepath.Join(dir, certificateFile), text, 0o600)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("TLS certificate: %w", err)
+	}
+	return ReadCertificate(dir)
+}
+
+// ReadCertificate is LoadCertificate that makes none.
+func ReadCertificate(dir string) (*Certificate, error) {
 	path := filepath.Join(dir, certificateFile)
 	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		if text, err = makeCertificate(); err == nil {
-			err = durable.WriteFile(path, text, 0o600)
-		}
-	}
 	if err != nil {
 		return nil, fmt.Errorf("TLS certificate: %w", err)
 	}

@@ -90,9 +90,14 @@ func (h *Hub) gather(ctx context.Context, first *item, until time.Time) []*item 
 // submit brings a batch to the ledger: payloads first, durably; then the
 // transactions, in one or more blocks; then everything goes its way.
 func (h *Hub) submit(ctx context.Context, batch []*item) error {
-	ready, again, err := h.sort(batch)
+	ready, again, err := h.sort(ctx, batch)
 	if err != nil {
 		return err
+	}
+	for _, it := range again { // before those that follow them: receipts come in order
+		if err := h.repeat(ctx, it); err != nil {
+			return err
+		}
 	}
 	if err := h.store(ready); err != nil {
 		return err
@@ -124,18 +129,14 @@ func (h *Hub) submit(ctx context.Context, batch []*item) error {
 	for _, it := range mine {
 		return errors.New("the ledger took transaction " + it.tx.ID.Short() + " and shows it in no block")
 	}
-	for _, it := range again {
-		if err := h.repeat(ctx, it); err != nil {
-			return err
-		}
-	}
 	return nil
 }
 
-// sort gives the items that come next for their members, and those whose number
-// was used before. What comes too early is refused. So the ledger is never asked
-// to search its past.
-func (h *Hub) sort(batch []*item) (ready, again []*item, err error) {
+// sort gives the items that come next for their members, and those that come again
+// within the batch. What stands on the ledger has its answer at once, so that
+// receipts come in order; what comes too early is refused. So the ledger is never
+// asked to search its past.
+func (h *Hub) sort(ctx context.Context, batch []*item) (ready, again []*item, err error) {
 	next := map[zone.MemberID]uint64{}
 	for _, it := range batch {
 		n, seen := next[it.tx.Member]
@@ -147,6 +148,10 @@ func (h *Hub) sort(batch []*item) (ready, again []*item, err error) {
 			n = m.N + 1
 		}
 		switch {
+		case it.tx.N < n && it.tx.N <= h.member(it.tx.Member).n:
+			if err := h.repeat(ctx, it); err != nil {
+				return nil, nil, err
+			}
 		case it.tx.N < n:
 			again = append(again, it)
 		case it.tx.N > n:

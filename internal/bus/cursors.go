@@ -17,9 +17,9 @@ import (
 	"bellwether/internal/zone"
 )
 
-// CursorKind is the kind of the journal of what members have acknowledged. A record
+// cursorKind is the kind of the journal of what members have acknowledged. A record
 // is a list of names with positions; the newest of a name counts.
-const CursorKind = "cursors"
+const cursorKind = "cursors"
 
 const (
 	cursorFile    = "cursors.log"
@@ -49,16 +49,16 @@ type cursors struct {
 func openCursors(dir string) (*cursors, error) {
 	c := &cursors{path: filepath.Join(dir, cursorFile), at: map[zone.MemberID]position{}, dirty: map[zone.MemberID]position{}}
 	var err error
-	c.journal, err = journal.Open(c.path, CursorKind, func(_ int, raw []byte) error {
-		list, err := ParseCursors(raw)
+	c.journal, err = journal.Open(c.path, cursorKind, func(_ int, raw []byte) error {
+		list, err := parseCursors(raw)
 		maps.Copy(c.at, list)
 		return err
 	})
 	return c, err
 }
 
-// ParseCursors reads a record of the cursors' journal.
-func ParseCursors(raw []byte) (map[zone.MemberID]position, error) {
+// parseCursors reads a record of the cursors' journal.
+func parseCursors(raw []byte) (map[zone.MemberID]position, error) {
 	var list []cursor
 	err := cbor.Unmarshal(raw, &list)
 	out := map[zone.MemberID]position{}
@@ -109,7 +109,7 @@ func (c *cursors) append(j *journal.Journal, all map[zone.MemberID]position) err
 
 // renew writes the journal anew with what counts.
 func (c *cursors) renew() error {
-	j, err := renew(c.path, CursorKind, func(j *journal.Journal) error { return c.append(j, c.at) })
+	j, err := renew(c.path, cursorKind, func(j *journal.Journal) error { return c.append(j, c.at) })
 	if err != nil {
 		return err
 	}

@@ -23,9 +23,9 @@ import (
 	"bellwether/internal/zone"
 )
 
-// DeskKind is the kind of the journal of what is not on the ledger yet: requests,
+// deskKind is the kind of the journal of what is not on the ledger yet: requests,
 // invites, and tickets whose member has not associated.
-const DeskKind = "desk"
+const deskKind = "desk"
 
 const deskFile = "desk.log"
 
@@ -105,7 +105,7 @@ func OpenDesk(dir string, z zone.Hash, master crypto.Signer, lifetime uint64) (*
 	d := &Desk{path: filepath.Join(dir, deskFile), zone: z, master: master, lifetime: cmp.Or(lifetime, 100_000_000),
 		requests: map[string]Request{}, invites: map[zone.Hash]invite{}, issued: map[zone.MemberID]issued{}}
 	var err error
-	d.journal, err = journal.Open(d.path, DeskKind, func(_ int, raw []byte) error {
+	d.journal, err = journal.Open(d.path, deskKind, func(_ int, raw []byte) error {
 		n, err := parseNote(raw)
 		if err != nil {
 			return err
@@ -121,15 +121,6 @@ func OpenDesk(dir string, z zone.Hash, master crypto.Signer, lifetime uint64) (*
 func parseNote(raw []byte) (n note, err error) {
 	err = json.Unmarshal(raw, &n)
 	return n, err
-}
-
-// CheckNote checks a record of the desk's journal.
-func CheckNote(raw []byte) error {
-	n, err := parseNote(raw)
-	if err == nil && n.Ticket != nil {
-		_, _, err = contract.ParseTicket(n.Ticket)
-	}
-	return err
 }
 
 // apply takes a note into memory.
@@ -182,7 +173,7 @@ func (d *Desk) keep(notes ...note) error {
 }
 
 func (d *Desk) renew() error {
-	j, err := renew(d.path, DeskKind, func(j *journal.Journal) error {
+	j, err := renew(d.path, deskKind, func(j *journal.Journal) error {
 		var raws [][]byte
 		add := func(n note) error {
 			raw, err := json.Marshal(n)
@@ -216,6 +207,14 @@ func (d *Desk) Requests() []Request {
 	return slices.SortedFunc(maps.Values(d.requests), func(a, b Request) int {
 		return cmp.Or(cmp.Compare(a.Time, b.Time), strings.Compare(a.Identity, b.Identity))
 	})
+}
+
+// waits reports an identity that waits to be admitted.
+func (d *Desk) waits(identity string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	_, there := d.requests[identity]
+	return there
 }
 
 // ask notes a request. When there are too many, the oldest goes.

@@ -3,7 +3,6 @@ package bus
 import (
 	"fmt"
 	"path/filepath"
-	"strings"
 	"sync"
 
 	"github.com/fxamacker/cbor/v2"
@@ -14,10 +13,10 @@ import (
 	"bellwether/internal/zone"
 )
 
-// ObjectKind is the kind of the journal that members' data is kept in. A record
+// objectKind is the kind of the journal that members' data is kept in. A record
 // holds one version of an object, the newest record of a key counts if the
 // ledger says so.
-const ObjectKind = "objects"
+const objectKind = "objects"
 
 const (
 	objectFile = "objects.log"
@@ -54,7 +53,7 @@ type objects struct {
 func openObjects(dir string, state ledger.Reader) (*objects, error) {
 	o := &objects{path: filepath.Join(dir, objectFile), records: map[zone.HID]int{}, current: map[objectKey]zone.HID{}, size: map[zone.HID]int64{}}
 	var err error
-	o.journal, err = journal.Open(o.path, ObjectKind, func(rec int, raw []byte) error {
+	o.journal, err = journal.Open(o.path, objectKind, func(rec int, raw []byte) error {
 		var v version
 		if err := cbor.Unmarshal(raw, &v); err != nil {
 			return err
@@ -165,7 +164,7 @@ func (o *objects) clear() error {
 		return nil
 	}
 	records := map[zone.HID]int{}
-	j, err := renew(o.path, ObjectKind, func(j *journal.Journal) error {
+	j, err := renew(o.path, objectKind, func(j *journal.Journal) error {
 		for id, rec := range o.records {
 			raw, err := o.journal.Read(rec)
 			if err == nil {
@@ -189,11 +188,3 @@ func (o *objects) clear() error {
 }
 
 func (o *objects) close() error { return o.journal.Close() }
-
-// ParseVersion checks a record of the objects' journal. It gives whose object it
-// is, with its name.
-func ParseVersion(raw []byte) (zone.MemberID, string, error) {
-	var v version
-	err := cbor.Unmarshal(raw, &v)
-	return v.Owner, strings.ToValidUTF8(v.Name, "?"), err
-}

@@ -66,8 +66,8 @@ type MemberState struct {
 	Associated zone.Time     `cbor:"14,keyasint"` // first
 	Objects    uint64        `cbor:"15,keyasint"` // that it keeps
 	Joined     uint64        `cbor:"16,keyasint"` // the block that it first associated in
-	// Released is the Since of the malicious verdict about its device that the
-	// operator has put aside; 0: none.
+	// Released is the Since of the newest malicious verdict about its device, or
+	// about what it says, that the operator has put aside; 0: none.
 	Released zone.Time `cbor:"17,keyasint"`
 }
 
@@ -208,7 +208,7 @@ func (b *MemberAction) apply(s State) error {
 	if err != nil {
 		return err
 	}
-	if !known || !m.Revoked && !malicious {
+	if !known || !m.Revoked && (!malicious || verdict <= m.Released) {
 		return reject(CodeTransition, "there is nothing that %s could be released from", b.Member)
 	}
 	m.Revoked = false
@@ -218,13 +218,20 @@ func (b *MemberAction) apply(s State) error {
 	return write(s, memberKey(b.Member), m)
 }
 
-// malicious says whether the member's device is, and since when.
+// malicious says whether the member's device is, or what it says, and since when
+// the later of them.
 func (m *MemberState) malicious(s Reader) (since zone.Time, yes bool, err error) {
-	if m.MAC == (zone.MAC{}) {
-		return 0, false, nil
+	voice, _ := m.Member.Voice()
+	for _, mac := range []zone.MAC{m.MAC, voice} {
+		d, seen, err := ReadDevice(s, mac)
+		if err != nil {
+			return 0, false, err
+		}
+		if seen && d.State == zone.StateMalicious {
+			since, yes = max(since, d.Since), true
+		}
 	}
-	d, _, err := ReadDevice(s, m.MAC)
-	return d.Since, d.State == zone.StateMalicious, err
+	return since, yes, nil
 }
 
 // Standing says what keeps a member from speaking at a height: nil for nothing,
@@ -244,8 +251,8 @@ func (m *MemberState) Standing(s Reader, height uint64) error {
 		return reject(CodeExpired, "the ticket of %s is of epoch %d, this is %d", m.Member, m.Epoch, r.Epoch)
 	case height > m.Until:
 		return reject(CodeExpired, "the ticket of %s was for blocks up to %d, this is %d", m.Member, m.Until, height)
-	case malicious && since != m.Released:
-		return reject(CodeBehaviour, "the device of %s, %s, has been malicious since %s", m.Member, m.MAC, since)
+	case malicious && since > m.Released:
+		return reject(CodeBehaviour, "the device of %s, %s, or what it says has been malicious since %s", m.Member, m.MAC, since)
 	}
 	return nil
 }

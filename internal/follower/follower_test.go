@@ -263,6 +263,7 @@ func TestReconnect(t *testing.T) {
 		case 59:
 			address := m.invite.Address
 			m.stop()
+			m.forget()
 			m.listen(address)
 		}
 	}
@@ -274,6 +275,14 @@ func TestReconnect(t *testing.T) {
 		t.Errorf("the ledger has %d transactions of a, want 301", n)
 	}
 	until(t, "no order waits", func() bool { waiting, _ := a.out.counts(); return waiting == 0 })
+
+	m.forget() // more than may be without acknowledgement
+	m.drop()
+	say(t, a, send("b", "last"))
+	until(t, "b has what was said after what it had seen", func() bool { return len(received(t, b)) > len(want) })
+	if got := received(t, b); !slices.Equal(got, append(want, "last")) {
+		t.Errorf("b received %q", got)
+	}
 }
 
 // TestSilence: a master that says nothing any more is given up.

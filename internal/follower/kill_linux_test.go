@@ -146,6 +146,7 @@ func TestKilled(t *testing.T) {
 		}
 		time.Sleep(time.Duration(random.IntN(400)) * time.Millisecond)
 		if killed%4 == 3 {
+			m.forget()
 			m.drop()
 		}
 		kill()

@@ -124,6 +124,15 @@ func (m *testMaster) stop() {
 	m.drop()
 }
 
+// forget loses the newest half of the acknowledgements, which need not be durable.
+func (m *testMaster) forget() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, q := range m.queues {
+		q.acked /= 2
+	}
+}
+
 // drop loses every connection.
 func (m *testMaster) drop() {
 	m.mu.Lock()
@@ -257,7 +266,7 @@ func (s *masterSession) hear(frame message.Frame) {
 		s.submit(f)
 	case *message.Ack:
 		q := s.m.queue(s.member)
-		q.acked = max(q.acked, f.Position)
+		q.acked = max(q.acked, min(f.Position, s.sent)) // what was not sent cannot be acknowledged
 		s.deliver()
 	case *message.Lookup:
 		s.send(&message.Member{Member: f.Member, Object: s.m.objects[s.m.joined[f.Member]].object})

@@ -30,6 +30,7 @@ var ErrFull = errors.New("the outbox is full: wait for receipts, then give the o
 
 // Result is what became of an order.
 type Result struct {
+	_      struct{}      `cbor:",toarray"`
 	Number uint64        // of the order in this outbox
 	N      uint64        // of the transaction
 	ID     zone.HID      // its H-ID

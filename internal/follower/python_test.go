@@ -58,6 +58,7 @@ type snakeLine struct {
 	Receipt  uint64
 	Refused  contract.Code
 	Object   string
+	Read     uint64
 	Order    map[string]any
 }
 
@@ -148,7 +149,7 @@ func TestPython(t *testing.T) {
 		t.Errorf("it received %+v", l)
 	}
 	p.tell(`{"create": "py", "object": "door", "text": "open"}`, `{"update": "py", "object": "door", "text": "shut"}`, `{"read": "py", "object": "door"}`, `{"delete": "py", "object": "door"}`)
-	if l := p.hear("what was read", func(l *snakeLine) bool { return l.Object != "" }); l.Text != "shut" || l.Op != "update" {
+	if l := p.hear("what was read", func(l *snakeLine) bool { return l.Read > 0 }); l.Object != "door" || l.Text != "shut" || l.Op != "update" {
 		t.Errorf("it read %+v", l)
 	}
 	p.in.Close()

@@ -38,10 +38,12 @@ type session struct {
 	ledger   uint64   // the newest number that the ledger has
 	next     uint64   // the number that is signed next
 	flying   []*entry // sent, without an answer, by N
+	again    uint64   // up to this number they were sent before, in another session
 	draining bool     // nothing is signed until nothing is flying
 	anew     bool     // refused until it associates anew
 	progress bool     // something came of this session
 	unstored []delivered
+	seen     bool // something was delivered that is stored already, and not acknowledged since
 	keys     map[zone.MemberID]*sealKey
 	reads    map[uint64]uint64 // the order's number, by N of a read whose object is to come
 }
@@ -218,9 +220,8 @@ func (s *session) begin(ctx context.Context) error {
 			return err
 		}
 	}
-	s.draining = len(s.flying) > 0
-	if last := s.in.newest(); last > 0 {
-		return s.write(ctx, &message.Ack{Position: last})
+	if s.draining = len(s.flying) > 0; s.draining {
+		s.again = s.flying[len(s.flying)-1].n
 	}
 	return nil
 }
@@ -284,13 +285,20 @@ func (s *session) receipt(r *message.Receipt) error {
 	if e.ticket > 0 {
 		s.standing, s.anew = message.StandingMember, false
 	}
-	if e.op == contract.OpRead {
+	repeated := e.op == contract.OpRead && r.N <= s.again // no object comes
+	if e.op == contract.OpRead && !repeated {
 		if len(s.reads) > maxReads {
 			return errors.New("the master gives receipts for reads, and no objects")
 		}
 		s.reads[r.N] = e.number
 	}
-	return s.settle(Result{Number: e.number, N: r.N, ID: r.ID, Block: r.Block})
+	if err := s.settle(Result{Number: e.number, N: r.N, ID: r.ID, Block: r.Block}); err != nil {
+		return err
+	}
+	if repeated {
+		s.out.answer(e.number, Answer{Lost: true})
+	}
+	return nil
 }
 
 func (s *session) settle(r Result) error {
@@ -330,6 +338,7 @@ func (s *session) refusal(r *message.Refusal) error {
 
 func (s *session) delivery(d *message.Delivery) error {
 	if d.Position <= s.in.newest() || len(s.unstored) > 0 && d.Position <= s.unstored[len(s.unstored)-1].Position {
+		s.seen = true
 		return nil
 	}
 	m, err := s.open(d.Object, d.Payload, d.Received)
@@ -403,15 +412,18 @@ func (s *session) speak(ctx context.Context) error {
 
 // acknowledge stores what was delivered, if there is room, and says so.
 func (s *session) acknowledge(ctx context.Context) error {
-	if len(s.unstored) == 0 || s.in.full() {
+	if len(s.unstored) > 0 && !s.in.full() {
+		if err := s.in.store(s.unstored); err != nil {
+			return fmt.Errorf("%w: %w", errFatal, err)
+		}
+		s.progress, s.seen = true, true
+		clear(s.unstored)
+		s.unstored = s.unstored[:0]
+	}
+	if !s.seen {
 		return nil
 	}
-	if err := s.in.store(s.unstored); err != nil {
-		return fmt.Errorf("%w: %w", errFatal, err)
-	}
-	s.progress = true
-	clear(s.unstored)
-	s.unstored = s.unstored[:0]
+	s.seen = false
 	return s.write(ctx, &message.Ack{Position: s.in.newest()})
 }
 

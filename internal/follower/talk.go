@@ -307,7 +307,7 @@ func (t *talk) answer(ctx context.Context, taken Reply, reads bool, answers <-ch
 			r, more := taken, false
 			switch {
 			case a.Lost:
-				r.Error = "the connection was lost before the object came: read again"
+				r.Error = "the connection was lost before the object came: give another order to read it"
 			case a.Object != nil:
 				r.Object = a.Object.line()
 			case a.Result.Code != "":

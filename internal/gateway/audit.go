@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"bellwether/internal/bus"
 	"bellwether/internal/contract"
 	"bellwether/internal/durable"
 	"bellwether/internal/identity"
@@ -76,7 +77,7 @@ func verifyState(ctx context.Context, dir string, anchor ed25519.PublicKey, prog
 	for _, part := range []func() error{
 		func() error { return a.ledger(ctx, anchor, progress) },
 		func() error { return a.store(ctx, progress) },
-		a.fabric, a.key, a.models, a.alerts, a.leases, a.trials, a.runs, a.muds, a.strangers,
+		a.fabric, a.members, a.key, a.models, a.alerts, a.leases, a.trials, a.runs, a.muds, a.strangers,
 	} {
 		if err := part(); err != nil {
 			return nil, err
@@ -141,6 +142,14 @@ func (a *auditor) fabric() error {
 		if err != nil {
 			a.found("ledger: %v", err)
 		}
+	}
+	return nil
+}
+
+// members checks what the hub keeps.
+func (a *auditor) members() error {
+	for _, err := range bus.Damage(a.path(memberDir)) {
+		a.found("members: %v", err)
 	}
 	return nil
 }
@@ -280,6 +289,7 @@ func belongs() map[string][]string {
 	return map[string][]string{
 		"":        {formatFile, lockFile, keyFile, ledgerDir, storeDir, modelDir, alertFile, leaseFile, trialFile, runFile, mudFile, socketFile, memberDir},
 		ledgerDir: append(fabric.Files(), connectionFile),
+		memberDir: bus.Files(),
 	}
 }
 
@@ -288,10 +298,16 @@ func belongs() map[string][]string {
 func (a *auditor) strangers() error {
 	for dir, known := range belongs() {
 		entries, err := os.ReadDir(a.path(dir))
+		if dir == memberDir && errors.Is(err, fs.ErrNotExist) {
+			continue // a zone without members
+		}
 		if err != nil {
 			return fmt.Errorf("state directory: %w", err)
 		}
 		for _, e := range entries {
+			if dir == memberDir && (bus.IsPayloadFile(e.Name()) || durable.IsTemporary(e.Name())) {
+				continue
+			}
 			if !slices.Contains(known, e.Name()) {
 				a.found("state directory: %s is not part of it", filepath.Join(dir, e.Name()))
 			}

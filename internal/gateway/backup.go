@@ -231,7 +231,7 @@ func inBackup() []string {
 	names := []string{manifestName}
 	for dir, all := range belongs() {
 		for _, name := range all {
-			if !slices.Contains([]string{lockFile, socketFile, ledgerDir, storeDir, modelDir}, name) {
+			if !slices.Contains([]string{lockFile, socketFile, ledgerDir, storeDir, modelDir, memberDir}, name) {
 				names = append(names, path.Join(dir, name))
 			}
 		}

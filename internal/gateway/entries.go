@@ -158,12 +158,17 @@ func (s *State) Export(ctx context.Context, w io.Writer, x Export) error {
 
 // Decision is what an operator decides about a device.
 type Decision struct {
-	Action string        `json:"action"` // relearn, silence, unsilence or rename
+	Action string        `json:"action"` // relearn, silence, unsilence, rename or network
 	For    time.Duration `json:"for"`
 	Note   string        `json:"note"`
 	Name   string        `json:"name"`
 	Now    zone.Time     `json:"-"`
+
+	Network zone.Hash `json:"network,omitzero"` // of a MUD file; zeros: none any more
 }
+
+// actionNetwork gives a device another network policy.
+const actionNetwork = "network"
 
 // Decide records an operator's decision about a device or, with a zero address,
 // the zone on the ledger; it is durable on return.
@@ -212,6 +217,8 @@ func (s *State) newest(world contract.State, mac zone.MAC) (uint64, error) {
 
 func (d Decision) body() contract.Body {
 	switch d.Action {
+	case actionNetwork:
+		return &contract.NetworkPolicySet{Digest: d.Network, Note: d.Note}
 	case "rename":
 		return &contract.DeviceRenamed{Name: d.Name}
 	case contract.ActionSilence:

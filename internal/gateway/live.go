@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
+	"bellwether/internal/bus"
 	"bellwether/internal/capture"
 	"bellwether/internal/monitor"
 	"bellwether/internal/packet"
@@ -80,6 +82,9 @@ type watching struct {
 	monitor *monitor.Monitor // likewise
 	writer  *writer          // to the ledger, the monitor's
 	members *membership
+	roster  *roster.Roster
+	heard   chan bus.Heard // of members, on its way to the monitor
+	missed  atomic.Uint64  // of them, for want of room
 	packet  packet.Packet
 	ticked  time.Time
 	told    time.Time
@@ -106,7 +111,7 @@ func (l Live) Run(ctx context.Context) error {
 	if err := l.Config.ValidateLive(); err != nil {
 		return err
 	}
-	w := &watching{Live: l, asked: make(chan request)}
+	w := &watching{Live: l, asked: make(chan request), heard: make(chan bus.Heard, heardQueue)}
 	if err := w.open(ctx); err != nil {
 		return errors.Join(err, w.close())
 	}
@@ -165,7 +170,7 @@ func (w *watching) close() error {
 // start starts what runs until ctx ends.
 func (w *watching) start(ctx context.Context, work *errgroup.Group) error {
 	if w.Config.Members.Listen != "" {
-		l, err := w.members.openHub(ctx, w.Config.Members, w.Config.Members.options(w.Live))
+		l, err := w.members.openHub(ctx, w.Config.Members, w.Config.Members.options(w.Log, w.hears))
 		if err != nil {
 			return err
 		}
@@ -259,7 +264,8 @@ func (w *watching) begin(ctx context.Context, work *errgroup.Group) error {
 	}
 	parts := w.state.parts()
 	parts.Ledger, parts.Soon = w.writer, w.writer.Soon
-	parts.Roster, parts.OnAlert = roster.New(who), raiser(context.WithoutCancel(ctx), w.state, w.Events.Alert)
+	w.roster = roster.New(who)
+	parts.Roster, parts.OnAlert = w.roster, raiser(context.WithoutCancel(ctx), w.state, w.Events.Alert)
 	if w.monitor, err = monitor.New(ctx, o, parts, past); err != nil {
 		return err
 	}
@@ -277,13 +283,18 @@ func (w *watching) loop(ctx context.Context) error {
 		case err == nil:
 			w.packet.Time, w.packet.Length = fr.Time, fr.Length
 			packet.Decode(fr.Link, fr.Data, &w.packet)
-			err = w.monitor.Observe(whole, &w.packet)
+			if !w.packet.HasMAC || !w.roster.IsVoice(w.packet.SrcMAC) {
+				err = w.monitor.Observe(whole, &w.packet)
+			}
 		case errors.Is(err, unix.ENETDOWN):
 			err = w.await(ctx, err)
 		case errors.Is(err, capture.ErrTimeout):
 			err = w.monitor.Process(whole)
 		case ctx.Err() != nil:
 			err = nil
+		}
+		if err == nil {
+			err = w.listen(whole)
 		}
 		if err == nil {
 			err = w.tick(whole)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"path/filepath"
 	"sync"
@@ -40,6 +41,9 @@ type MembersConfig struct {
 	KeepMax Bytes    `yaml:"keep_max"`
 	// TicketBlocks is how many blocks a ticket holds for. Default 100 million.
 	TicketBlocks int `yaml:"ticket_blocks"`
+	// Unwatched leaves what members say out of the Behaviour Monitor. Default: it is
+	// observed when an interface is watched.
+	Unwatched bool `yaml:"unwatched"`
 	// Rate is how many bytes one member may hand in each second. Default 4MiB.
 	Rate Bytes `yaml:"rate"`
 }
@@ -79,9 +83,9 @@ func (c MembersConfig) validate() error {
 	return errors.Join(errs...)
 }
 
-func (c MembersConfig) options(l Live) bus.Options {
+func (c MembersConfig) options(log *slog.Logger, heard func(bus.Heard)) bus.Options {
 	return bus.Options{Max: c.Max, Keep: time.Duration(c.Keep), KeepMax: int64(c.KeepMax), Ask: c.Renew == renewAsk, Rate: int(c.Rate),
-		OnMessage: l.Events.Message, Log: l.Log}
+		OnMessage: heard, Log: log}
 }
 
 // address is what invites show of the hub.

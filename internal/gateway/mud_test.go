@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"bellwether/internal/contract"
 	"bellwether/internal/mud"
 	"bellwether/internal/zone"
 )
@@ -48,7 +49,7 @@ func TestNetworkPolicy(t *testing.T) {
 	if _, _, ok, err := s.AlertMUD(t.Context(), &raised); ok || err != nil {
 		t.Errorf("a device without a network policy: %v, %v", ok, err)
 	}
-	digest, err := s.SetMUD(MUD{Device: c.webcam.MAC, Time: homeStart, File: l.File, Signer: "this zone"})
+	digest, err := s.SetMUD(t.Context(), MUD{Device: c.webcam.MAC, Time: homeStart, File: l.File, Signer: "this zone"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,6 +61,9 @@ func TestNetworkPolicy(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
+	if d, _, err := contract.ReadDevice(s.Ledger.State(), c.webcam.MAC); err != nil || d.Network != digest {
+		t.Errorf("the ledger says %s, %v", d.Network, err)
+	}
 	if m, ok := s.MUD(c.webcam.MAC); !ok || m.SHA256 != digest || !bytes.Equal(m.File, l.File) || len(s.MUDs()) != 1 {
 		t.Errorf("after opening again: %v, %v", m, ok)
 	}
@@ -88,7 +92,7 @@ func TestNetworkPolicyRefused(t *testing.T) {
 	c := homeCaptures(t)
 	_, s := mudState(t)
 	defer s.Close()
-	if _, err := s.SetMUD(MUD{Device: c.webcam.MAC, File: []byte("{}")}); err == nil || len(s.MUDs()) != 0 {
+	if _, err := s.SetMUD(t.Context(), MUD{Device: c.webcam.MAC, File: []byte("{}")}); err == nil || len(s.MUDs()) != 0 {
 		t.Errorf("a file that is no MUD file: %v", err)
 	}
 	if _, err := s.LearnMUD(t.Context(), LearnMUD{Device: zone.MAC{2}}); err == nil || !strings.Contains(err.Error(), "has no model") {
@@ -101,11 +105,14 @@ func TestNetworkPolicyRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	other := zone.MAC{2, 0, 0, 0, 0, 9}
-	if _, err := s.SetMUD(MUD{Device: other, Time: 1, File: l.File}); err != nil {
+	if _, err := s.SetMUD(t.Context(), MUD{Device: zone.MAC{2, 0, 0, 0, 0, 9}, Time: 1, File: l.File}); err == nil || !strings.Contains(err.Error(), "has to be seen first") {
+		t.Errorf("a device that nobody saw: %v", err)
+	}
+	other := c.webcam.MAC
+	if _, err := s.SetMUD(t.Context(), MUD{Device: other, Time: 1, File: l.File}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.SetMUD(MUD{Device: other, Time: 2}); err != nil || len(s.MUDs()) != 0 {
+	if _, err := s.SetMUD(t.Context(), MUD{Device: other, Time: 2}); err != nil || len(s.MUDs()) != 0 {
 		t.Errorf("one that is taken away is still there: %v", err)
 	}
 }
@@ -118,7 +125,7 @@ func TestDamagedNetworkPolicy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.SetMUD(MUD{Device: c.webcam.MAC, File: l.File}); err != nil {
+	if _, err := s.SetMUD(t.Context(), MUD{Device: c.webcam.MAC, File: l.File}); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Close(); err != nil {

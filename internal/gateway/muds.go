@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"bellwether/internal/contract"
 	"bellwether/internal/journal"
 	"bellwether/internal/mud"
 	"bellwether/internal/zone"
@@ -100,10 +102,11 @@ func (s *State) MUDs() []zone.MAC {
 }
 
 // SetMUD gives a device a network policy, or with an empty file takes it away.
-// m.Signer and m.Names may be empty. It is durable when it returns the SHA-256 of
-// the file, which is what a transaction about it has to say: such a transaction
-// goes before the record, so that the ledger knows of every record that counts.
-func (s *State) SetMUD(m MUD) (zone.Hash, error) {
+// m.Signer and m.Names may be empty. When it returns the SHA-256 of the file, that
+// stands on the ledger and the file is durable. The transaction goes before the
+// record, so that the ledger knows of every record that counts; after a crash in
+// between the same call does the rest.
+func (s *State) SetMUD(ctx context.Context, m MUD) (zone.Hash, error) {
 	m.SHA256 = sha256.Sum256(m.File)
 	raw, err := json.Marshal(m)
 	if err != nil {
@@ -111,6 +114,21 @@ func (s *State) SetMUD(m MUD) (zone.Hash, error) {
 	}
 	if m, err = parseMUD(raw); err != nil { // as it will be read
 		return zone.Hash{}, err
+	}
+	onLedger := m.SHA256
+	if len(m.File) == 0 {
+		onLedger = zone.Hash{}
+	}
+	d, seen, err := contract.ReadDevice(s.Ledger.State(), m.Device)
+	switch {
+	case err != nil:
+		return zone.Hash{}, err
+	case !seen:
+		return zone.Hash{}, fmt.Errorf("%s is not a device of this zone yet: it has to be seen first", m.Device)
+	case d.Network != onLedger:
+		if _, err := s.Decide(ctx, m.Device, Decision{Action: actionNetwork, Network: onLedger, Now: m.Time}); err != nil {
+			return zone.Hash{}, err
+		}
 	}
 	return m.SHA256, s.muds.put(m)
 }

@@ -153,7 +153,7 @@ func unfinished(dir string) (tmp string, lock *os.File, err error) {
 
 // extract writes the backup's files, which have to be of a state directory.
 func extract(ctx context.Context, in *backup.Reader, dir string, rows bool) error {
-	for _, sub := range []string{ledgerDir, storeDir, modelDir} {
+	for _, sub := range []string{ledgerDir, storeDir, modelDir, memberDir} {
 		if err := os.Mkdir(filepath.Join(dir, sub), 0o750); err != nil {
 			return err
 		}
@@ -177,7 +177,7 @@ func extract(ctx context.Context, in *backup.Reader, dir string, rows bool) erro
 			return err
 		}
 	}
-	for _, sub := range []string{ledgerDir, storeDir, modelDir, "."} {
+	for _, sub := range []string{ledgerDir, storeDir, modelDir, memberDir, "."} {
 		if err := durable.SyncDir(filepath.Join(dir, sub)); err != nil {
 			return err
 		}

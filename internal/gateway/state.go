@@ -193,7 +193,7 @@ func (s *State) open(ctx context.Context, o StateOptions) (err error) {
 	if s.runs, err = openRuns(s.path(runFile)); err != nil {
 		return err
 	}
-	return errors.Join(removeTemporaries(s.Dir), removeTemporaries(s.path(modelDir)), removeTemporaries(s.path(ledgerDir)))
+	return errors.Join(removeTemporaries(s.Dir), removeTemporaries(s.path(modelDir)), removeTemporaries(s.path(ledgerDir)), removeTemporaries(s.path(memberDir)))
 }
 
 func (s *State) path(parts ...string) string {
@@ -284,6 +284,9 @@ func (s *State) Close() error {
 
 func removeTemporaries(dir string) error {
 	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // a zone without members
+	}
 	if err != nil {
 		return fmt.Errorf("state directory: %w", err)
 	}

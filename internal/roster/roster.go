@@ -9,6 +9,7 @@
 package roster
 
 import (
+	"cmp"
 	"net/netip"
 
 	"bellwether/internal/packet"
@@ -28,6 +29,7 @@ type Roster struct {
 	subnets  []netip.Prefix
 	names    map[zone.MAC]string
 	listed   map[zone.MAC]bool
+	voices   map[zone.MAC]string // of members, by name
 	gateways map[zone.MAC]bool
 	guess    bool
 	seen     map[zone.MAC]bool // senders of earlier scans: never turned into gateways later
@@ -36,7 +38,7 @@ type Roster struct {
 // New makes a roster of what the operator knows.
 func New(o Options) *Roster {
 	r := &Roster{subnets: o.Subnets, names: o.Names, guess: len(o.Gateways) == 0,
-		listed: map[zone.MAC]bool{}, gateways: map[zone.MAC]bool{}, seen: map[zone.MAC]bool{}}
+		listed: map[zone.MAC]bool{}, voices: map[zone.MAC]string{}, gateways: map[zone.MAC]bool{}, seen: map[zone.MAC]bool{}}
 	for _, m := range o.Gateways {
 		r.gateways[m] = true
 	}
@@ -48,11 +50,18 @@ func New(o Options) *Roster {
 
 // Name is what people call the device, else its address.
 func (r *Roster) Name(m zone.MAC) string {
-	if n := r.names[m]; n != "" {
+	if n := cmp.Or(r.names[m], r.voices[m]); n != "" {
 		return n
 	}
 	return m.String()
 }
+
+// Hear makes the voice of a member a device: its messages are observed as packets.
+func (r *Roster) Hear(voice zone.MAC, name string) { r.voices[voice] = name }
+
+// IsVoice reports the voice of a member. No frame comes from one, but from
+// somebody who wants to speak for it.
+func (r *Roster) IsVoice(m zone.MAC) bool { return r.voices[m] != "" }
 
 // Known reports an address that the operator listed or named.
 func (r *Roster) Known(m zone.MAC) bool { return r.listed[m] || r.names[m] != "" }
@@ -70,7 +79,7 @@ func (r *Roster) IsDevice(p *packet.Packet) bool {
 	switch {
 	case !p.HasMAC || m.IsGroup() || m == (zone.MAC{}) || r.gateways[m]:
 		return false
-	case r.listed[m]:
+	case r.listed[m] || r.voices[m] != "":
 		return true
 	case m.IsLocal():
 		return false

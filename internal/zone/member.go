@@ -1,7 +1,9 @@
 package zone
 
 import (
+	"crypto/sha256"
 	"fmt"
+	"net/netip"
 	"strings"
 )
 
@@ -33,4 +35,20 @@ func ParseMemberID(s string) (MemberID, error) {
 func (id MemberID) Valid() bool {
 	return id != Master && len(id) >= 1 && len(id) <= MaxMemberID &&
 		strings.Trim(string(id), "abcdefghijklmnopqrstuvwxyz0123456789-") == "" && id[0] != '-' && id[len(id)-1] != '-'
+}
+
+const voiceDomain = "bellwether/voice/1\x00"
+
+// Voice gives the addresses under which the Behaviour Monitor observes what a
+// member says to the zone, beside what its device sends: a locally administered
+// MAC address and a unique local IPv6 address (RFC 4193), both from the SHA-256 of
+// "bellwether/voice/1\x00" and the name. The master and everyone have them too, as
+// recipients.
+func (id MemberID) Voice() (MAC, netip.Addr) {
+	h := sha256.Sum256(append([]byte(voiceDomain), id...))
+	mac := MAC(h[:6])
+	mac[0] = mac[0]&^0x03 | 0x02
+	ip := [16]byte(h[6:22])
+	ip[0] = 0xfd
+	return mac, netip.AddrFrom16(ip)
 }

@@ -55,7 +55,7 @@ func (p *Program) join(_ context.Context, o *options, args []string) error {
 // A follower's machine is small: memory is given back early rather than late, and
 // above the limit at almost any price in time.
 const (
-	memoryLimit = 6 << 20
+	memoryLimit = 12 << 20
 	garbage     = 25 // per cent of what is in use
 )
 
