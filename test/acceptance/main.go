@@ -38,6 +38,7 @@ type bench struct {
 	kills    int
 	flips    int
 	load     loadPlan
+	keep     bool
 	zone     zoneData
 	state    string // learned and watched, made by the second check
 	report   report // of that
@@ -106,6 +107,7 @@ func main() {
 	flag.IntVar(&b.load.Followers, "followers", 2000, "how many followers the load has")
 	flag.IntVar(&b.load.Rate, "rate", 5000, "how many messages a second they send")
 	flag.DurationVar(&b.load.For, "load", time.Minute, "for how long")
+	flag.BoolVar(&b.keep, "keep", false, "leave the run's directory, and say where it is")
 	flag.StringVar(&skip, "skip", "", "numbers to leave out, like 8; they count as short")
 	flag.StringVar(&only, "only", "", "numbers to run alone, like 1,6; the others count as short")
 	flag.Parse()
@@ -144,7 +146,13 @@ func (b *bench) run(checks []check, skip, only []int) (short int, err error) {
 	if b.dir, err = os.MkdirTemp("", "bellwether-acceptance-"); err != nil {
 		return 0, err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(b.dir)) }()
+	defer func() {
+		if b.keep {
+			fmt.Println("left:", b.dir)
+			return
+		}
+		err = errors.Join(err, os.RemoveAll(b.dir))
+	}()
 	if err := b.build(); err != nil {
 		return 0, err
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -114,14 +115,18 @@ type process struct {
 	ended chan struct{}
 }
 
-// launch starts a program in a network namespace.
-func launch(in namespace, path string, args ...string) (*process, error) {
-	p := &process{cmd: exec.Command(path, args...), said: &said{}, ended: make(chan struct{})}
-	p.cmd.Stderr = p.said
-	if err := in.do(p.cmd.Start); err != nil {
+// launch starts a program in a network namespace. What it says goes to a file, too.
+func launch(in namespace, log, path string, args ...string) (*process, error) {
+	file, err := os.OpenFile(log, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
 		return nil, err
 	}
-	go func() { p.cmd.Wait(); close(p.ended) }()
+	p := &process{cmd: exec.Command(path, args...), said: &said{}, ended: make(chan struct{})}
+	p.cmd.Stderr = io.MultiWriter(p.said, file)
+	if err := in.do(p.cmd.Start); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	go func() { p.cmd.Wait(); file.Close(); close(p.ended) }()
 	return p, nil
 }
 
@@ -170,7 +175,7 @@ var servesAt = regexp.MustCompile(`msg="serving members" listen=(\S+)`)
 // start starts the master and waits until it serves members and takes orders.
 func (m *master) start() error {
 	var err error
-	if m.run, err = launch(0, m.program, "run", "--config", m.config); err != nil {
+	if m.run, err = launch(0, m.config+".log", m.program, "run", "--config", m.config); err != nil {
 		return err
 	}
 	line, err := m.run.said.await(0, `msg="serving members"`, patient)
@@ -248,7 +253,7 @@ func (m *master) newFollower(program, name string, in namespace, grant ...string
 }
 
 func (f *memberFollower) start() (err error) {
-	f.run, err = launch(f.in, f.program, "run", "--state", f.dir)
+	f.run, err = launch(f.in, f.dir+".log", f.program, "run", "--state", f.dir)
 	return err
 }
 

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -214,9 +215,13 @@ func moment(e gateway.Entry) time.Time {
 	return t
 }
 
+// closedLine is what a follower says when its socket is closed.
+const closedLine = "no connection to the master"
+
 // revokedAgain revokes A again and again while it talks, and lets it come back.
 func (e *ending) revokedAgain(o *outcome) error {
 	var ordered, closed []time.Time
+	told := 0 // by a last frame
 	noise := rand.New(rand.NewPCG(8, 8))
 	for i := range revocations {
 		time.Sleep(time.Duration(noise.Int64N(int64(200 * time.Millisecond))))
@@ -225,9 +230,12 @@ func (e *ending) revokedAgain(o *outcome) error {
 		if _, err := e.command("zone", "revoke", "a"); err != nil {
 			return err
 		}
-		line, err := e.a.run.said.await(said, "the master ended the session: revoked", patient)
+		line, err := e.a.run.said.await(said, closedLine, patient)
 		if err != nil {
 			return fmt.Errorf("revocation %d: %w", i+1, err)
+		}
+		if strings.Contains(line.text, "the master ended the session: revoked") {
+			told++
 		}
 		closed = append(closed, line.at)
 		if _, err := e.command("zone", "release", "a"); err != nil {
@@ -259,7 +267,7 @@ func (e *ending) revokedAgain(o *outcome) error {
 	o.need(late == 0, "%d of A's transactions stand behind a revocation and before its release", late)
 	fromTx, fromCommand := spread(stood, closed), spread(ordered, closed)
 	o.need(fromTx.at(99) <= endWithin, "%d revocations by `bellwether zone revoke`: from the transaction to the closed socket %s", revocations, fromTx)
-	o.say("from the start of the command: %s", fromCommand)
+	o.say("from the start of the command: %s; %d times A had the code of it before its socket was closed", fromCommand, told)
 	return nil
 }
 
@@ -326,7 +334,7 @@ func (e *ending) judgedAgain(o *outcome, began time.Time) error {
 		stop := make(chan struct{})
 		strikes := make(chan error, 1)
 		go func() { strikes <- e.strike(stop) }()
-		line, err := e.a.run.said.await(said, "the master ended the session: behaviour", patient)
+		line, err := e.a.run.said.await(said, closedLine, patient)
 		close(stop)
 		if struck := <-strikes; struck != nil {
 			return struck

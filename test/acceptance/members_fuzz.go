@@ -22,7 +22,7 @@ var execs = regexp.MustCompile(`execs: (\d+)`)
 func (b *bench) membersFuzzed(o *outcome) error {
 	o.goal = "the vectors hold; random transactions keep the contract's invariants; every fuzz target of what members say runs for " + fuzzFor + " without a finding"
 	for _, t := range []struct{ what, pkg, test string }{
-		{"vectors of the format", ".", "TestMemberVectors"},
+		{"vectors of the format", ".", "TestFormatVectors"},
 		{"random walks of members", "./internal/contract", "TestRandomMembers"},
 	} {
 		r, err := tested(t.pkg, t.test)

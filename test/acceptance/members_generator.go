@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -119,6 +120,7 @@ func (l *load) until(within time.Duration, what string, holds func(*talker) bool
 
 // results adds up what the followers have, and has them begin anew.
 func (l *load) results(err error) (sum loadResult) {
+	sum.Ends = map[string]int{}
 	for _, t := range l.talkers {
 		t.mu.Lock()
 		r := t.result
@@ -126,6 +128,9 @@ func (l *load) results(err error) (sum loadResult) {
 		t.mu.Unlock()
 		sum.Sent, sum.Acknowledged, sum.Delivered = sum.Sent+r.Sent, sum.Acknowledged+r.Acknowledged, sum.Delivered+r.Delivered
 		sum.Lost, sum.Twice, sum.Refused = sum.Lost+r.Lost, sum.Twice+r.Twice, sum.Refused+r.Refused
+		for why, n := range r.Ends {
+			sum.Ends[why] += n
+		}
 		sum.Sessions, sum.Late, sum.Seconds = sum.Sessions+r.Sessions, sum.Late+r.Late, r.Seconds
 		sum.FromSent, sum.FromDue = append(sum.FromSent, r.FromSent...), append(sum.FromDue, r.FromDue...)
 	}
@@ -222,7 +227,7 @@ func (t *talker) keep(ctx context.Context) {
 		err := t.connect(ctx)
 		<-t.load.handshakes
 		if err != nil {
-			t.close()
+			t.lost(err)
 			continue
 		}
 		wait = 0
@@ -232,11 +237,21 @@ func (t *talker) keep(ctx context.Context) {
 				err = t.hear(ctx, f)
 			}
 		}
-		t.mu.Lock()
-		t.alive = false
-		t.mu.Unlock()
-		t.close()
+		t.lost(err)
 	}
+}
+
+// lost ends a session, and counts why.
+func (t *talker) lost(err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.alive = false
+	if t.result.Ends == nil {
+		t.result.Ends = map[string]int{}
+	}
+	why := err.Error()
+	t.result.Ends[why[strings.LastIndex(why, ": ")+1:]]++ // what is before it names addresses
+	t.close()
 }
 
 // connect opens a session and sends again what may not have arrived.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -34,8 +33,9 @@ type loadResult struct {
 	FromSent, FromDue             durations // p50, p99, most
 	Late                          int       // sent more than loadWithin after they were due
 	Refused                       int
-	Sessions                      int // opened
-	Lost, Twice                   int // a message that comes before another one of its sender counts as both
+	Sessions                      int            // opened
+	Lost, Twice                   int            // a message that comes before another one of its sender counts as both
+	Ends                          map[string]int // of sessions, by their reason
 	Problem                       string
 }
 
@@ -77,7 +77,7 @@ func (b *bench) membersLoaded(o *outcome) error {
 type generator struct {
 	cmd *exec.Cmd
 	in  io.Writer
-	out *bufio.Scanner
+	out *json.Decoder
 }
 
 func newGenerator(plan []byte) (*generator, error) {
@@ -94,17 +94,17 @@ func newGenerator(plan []byte) (*generator, error) {
 	if err != nil {
 		return nil, err
 	}
-	g.out = bufio.NewScanner(out)
+	g.out = json.NewDecoder(out)
 	return g, g.cmd.Start()
 }
 
 // result reads the generator's next line.
 func (g *generator) result() (r loadResult, err error) {
-	if !g.out.Scan() {
-		return r, fmt.Errorf("the load's program ended: %w", g.cmd.Wait())
+	if err := g.out.Decode(&r); err != nil {
+		return r, fmt.Errorf("the load's program ended: %w", err)
 	}
-	if err = json.Unmarshal(g.out.Bytes(), &r); err == nil && r.Problem != "" {
-		err = fmt.Errorf("load: %s", r.Problem)
+	if r.Problem != "" {
+		err = fmt.Errorf("load: %s; of %d sent, %d have a receipt and %d were delivered; sessions ended by %v", r.Problem, r.Sent, r.Acknowledged, r.Delivered, r.Ends)
 	}
 	return r, err
 }
@@ -127,6 +127,7 @@ func (b *bench) steadyLoad(o *outcome, m *master, g *generator) error {
 	peak, now := residentOf(m.run.cmd.Process.Pid)
 	rate := float64(r.Delivered) / r.Seconds
 	o.need(rate >= 0.99*float64(b.load.Rate), "%.0f messages/s were sent, %.0f/s delivered over %.0f s; %d refused; load average %s", float64(r.Sent)/r.Seconds, rate, r.Seconds, r.Refused, loadAverage())
+	o.need(len(r.Ends) == 0, "sessions that ended meanwhile: %v", r.Ends)
 	o.need(r.FromSent.at(99) <= loadWithin, "from sent to delivered: %s", r.FromSent)
 	o.say("from when they were due, the load's own delay in it: %s; %d of %d were sent more than %d ms late", r.FromDue, r.Late, r.Sent, loadWithin.Milliseconds())
 	o.need(peak <= loadMemory, "the master had %d MB resident at most, %d MB at the end", peak>>20, now>>20)
