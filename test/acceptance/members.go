@@ -31,6 +31,9 @@ func (b *bench) membersList() []check {
 	}
 }
 
+// loopback is a free port of it.
+const loopback = "127.0.0.1:0"
+
 // patient is how long the list waits for what has to come.
 const patient = 2 * time.Minute
 
@@ -145,9 +148,12 @@ type master struct {
 	run           *process // nil: it does not run
 }
 
-// newMaster makes a zone and starts its master. More is what its configuration has
-// beside the state directory and members; listen is where it serves them.
-func (b *bench) newMaster(program, listen, more string) (*master, error) {
+// serving says how a master under test serves members, and what else its
+// configuration has.
+type serving struct{ listen, members, more string }
+
+// newMaster makes a zone and starts its master.
+func (b *bench) newMaster(program string, s serving) (*master, error) {
 	dir, err := b.scratch("zone")
 	if err != nil {
 		return nil, err
@@ -156,18 +162,18 @@ func (b *bench) newMaster(program, listen, more string) (*master, error) {
 	if out, err := exec.Command(program, "zone", "init", "--state", m.state, "--name", "acceptance").CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("zone init: %w: %s", err, out)
 	}
-	if err := m.configure(listen, more); err != nil {
+	if err := m.configure(s); err != nil {
 		return nil, err
 	}
 	if err := m.start(); err != nil {
 		return nil, err
 	}
-	// From now on always there, so that followers find it again.
-	return m, m.configure(m.address, more)
+	s.listen = m.address // from now on, so that followers find it again
+	return m, m.configure(s)
 }
 
-func (m *master) configure(listen, more string) error {
-	return os.WriteFile(m.config, fmt.Appendf(nil, "state: %s\nmembers: {listen: %q}\n%s", m.state, listen, more), 0o600)
+func (m *master) configure(s serving) error {
+	return os.WriteFile(m.config, fmt.Appendf(nil, "state: %s\nmembers: {listen: %q%s}\n%s", m.state, s.listen, s.members, s.more), 0o600)
 }
 
 var servesAt = regexp.MustCompile(`msg="serving members" listen=(\S+)`)

@@ -29,6 +29,7 @@ type client struct {
 	key    ed25519.PrivateKey
 	ticket []byte // to show at the door; nil: none
 	blind  bool   // it does not look at the pin
+	hello  string // what it proved itself with; set before, it is said again
 
 	conn *websocket.Conn
 	n    uint64 // of its newest transaction
@@ -104,11 +105,13 @@ func (c *client) greet(ctx context.Context, conn *tls.Conn, change func(*message
 	if change != nil {
 		change(hello)
 	}
-	value, err := hello.Sign(c.key)
-	if err != nil {
-		return err
+	if c.hello == "" {
+		if c.hello, err = hello.Sign(c.key); err != nil {
+			return err
+		}
 	}
-	ws, answer, err := websocket.Dial(ctx, url, &websocket.DialOptions{HTTPClient: h, HTTPHeader: http.Header{"Authorization": {value}}, Subprotocols: []string{message.Subprotocol}})
+	header := http.Header{"Authorization": {c.hello}}
+	ws, answer, err := websocket.Dial(ctx, url, &websocket.DialOptions{HTTPClient: h, HTTPHeader: header, Subprotocols: []string{message.Subprotocol}})
 	if err != nil && answer != nil && answer.StatusCode == http.StatusUnauthorized {
 		return errRefused
 	}
@@ -155,6 +158,7 @@ func awaits[F message.Frame](ctx context.Context, c *client) (f F, err error) {
 
 // enter opens a session and associates, if that is to be done.
 func (c *client) enter(ctx context.Context) error {
+	c.hello = ""
 	if err := c.open(ctx, nil); err != nil {
 		return fmt.Errorf("%s: %w", c.name, err)
 	}

@@ -120,7 +120,7 @@ func (b *bench) ends(o *outcome) error {
 		return err
 	}
 	more := fmt.Sprintf("interface: %s\npromiscuous: true\nlearn: {snapshots: 1000, for: %s}\nquiet: 3s\n", bridge, learnedFor)
-	if e.master, err = b.newMaster(b.binary, masterIP+":0", more); err != nil {
+	if e.master, err = b.newMaster(b.binary, serving{listen: masterIP + ":0", more: more}); err != nil {
 		return err
 	}
 	defer func() { killAll(e.master, e.a, e.b) }()
@@ -297,6 +297,8 @@ func btoi(b bool) int {
 	}
 	return 0
 }
+
+func (d durations) sorted() durations { slices.Sort(d); return d }
 
 func (d durations) String() string {
 	ms := func(v time.Duration) float64 { return float64(v.Microseconds()) / 1000 }

@@ -43,7 +43,7 @@ type loadResult struct {
 func (b *bench) membersLoaded(o *outcome) error {
 	o.goal = fmt.Sprintf("%d followers, %d messages/s of %d bytes validated, on the ledger and delivered for %s: p99 at most %d ms, at most %d MB resident; then killed in the middle: everything acknowledged is delivered once, in order",
 		b.load.Followers, b.load.Rate, loadSize, b.load.For, loadWithin.Milliseconds(), loadMemory>>20)
-	m, err := b.newMaster(b.binary, "127.0.0.1:0", "")
+	m, err := b.newMaster(b.binary, serving{listen: loopback})
 	if err != nil {
 		return err
 	}

@@ -53,7 +53,7 @@ func (b *bench) pythonFollower(o *outcome) error {
 	if out, err := exec.Command(debianPython, "-c", "import cbor2, cryptography, OpenSSL, wsproto").CombinedOutput(); err != nil {
 		return fmt.Errorf("needs Debian's python3-cbor2, python3-cryptography, python3-openssl and python3-wsproto: %w: %s", err, out)
 	}
-	m, err := b.newMaster(b.binary, "127.0.0.1:0", "")
+	m, err := b.newMaster(b.binary, serving{listen: loopback})
 	if err != nil {
 		return err
 	}

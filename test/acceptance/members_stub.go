@@ -1,3 +1,0 @@
-package main
-
-func (b *bench) membersAttacked(o *outcome) error { return nil }
