@@ -161,6 +161,9 @@ func (l *load) send(ctx context.Context, while time.Duration) {
 			due := began.Add(time.Duration(rand.Int64N(int64(every))))
 			for ; due.Before(began.Add(while)); due = due.Add(every) {
 				time.Sleep(time.Until(due))
+				if time.Since(began) > while {
+					return // it could not keep up
+				}
 				t.message(ctx, due)
 			}
 		})
