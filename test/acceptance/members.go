@@ -214,6 +214,13 @@ func (m *master) command(args ...string) (string, error) {
 	return strings.TrimSpace(string(out)), nil
 }
 
+// verify kills the master and has every byte that it left checked.
+func (m *master) verify() error {
+	m.run.kill()
+	_, err := m.command("ledger", "verify")
+	return err
+}
+
 // invite gives an invite, with a code that admits by itself.
 func (m *master) invite(name string, args ...string) (message.Invite, error) {
 	text, err := m.command(append([]string{"zone", "invite", "--name", name}, args...)...)

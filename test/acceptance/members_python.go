@@ -109,7 +109,7 @@ func (s *snake) talks(o *outcome, f *memberFollower) error {
 	for _, line := range []string{`{"create": "py", "object": "door", "text": "open"}`, `{"update": "py", "object": "door", "text": "shut"}`, `{"read": "py", "object": "door"}`, `{"delete": "py", "object": "door"}`} {
 		fmt.Fprintln(s.in, line)
 	}
-	line, err := s.said.await(0, `"object"`, patient)
+	line, err := s.said.await(0, `"op": "update"`, patient) // the version that it reads
 	if err != nil {
 		return err
 	}

@@ -267,6 +267,5 @@ func (b *bench) talkOver(program, follower string) (got []string, err error) {
 		}
 		got = append(got, strings.TrimSpace(text))
 	}
-	_, err = m.command("ledger", "verify")
-	return got, err
+	return got, m.verify()
 }
