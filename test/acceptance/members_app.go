@@ -24,9 +24,10 @@ type app struct {
 	pause    time.Duration // between two messages
 
 	mu    sync.Mutex
-	limit int // of orders; -1: none
-	given int // orders that the follower has answered as durable
-	got   int // messages, in order
+	limit int    // of orders; -1: none
+	given int    // orders that the follower has answered as durable
+	got   int    // messages, in order
+	at    uint64 // position of the newest
 	wrong []string
 	conn  net.Conn
 	stop  chan struct{}
@@ -85,7 +86,7 @@ func (a *app) talk() {
 	defer c.Close()
 	a.mu.Lock()
 	a.conn = c
-	from := a.got + 1
+	from := a.at + 1
 	a.mu.Unlock()
 	fmt.Fprintf(c, `{"from": %d, "follow": true}`+"\n", from)
 	durable := make(chan struct{}, 1)
@@ -133,22 +134,38 @@ func (a *app) take(r *follower.Reply) bool {
 	defer a.mu.Unlock()
 	switch {
 	case r.Received != nil:
-		text := fmt.Sprintf("%s %d", r.Received.From, a.got)
-		if r.Received.Text == nil || *r.Received.Text != text || r.Received.Position != uint64(a.got)+1 {
-			a.wrong = append(a.wrong, fmt.Sprintf("got %+v at position %d, want %q", r.Received.Text, r.Received.Position, text))
-		}
-		a.got++
+		a.receive(r.Received)
 	case r.Receipt != nil:
 	case r.Order > 0 && r.Refused == "":
 		if i, err := strconv.Atoi(strings.TrimPrefix(r.ID, "order-")); err != nil || i != a.given {
-			a.wrong = append(a.wrong, fmt.Sprintf("order %q is durable, want %d", r.ID, a.given))
+			a.complain("order %q is durable, want %d", r.ID, a.given)
 		}
 		a.given++
 		return true
 	default:
-		a.wrong = append(a.wrong, fmt.Sprintf("%+v", *r))
+		a.complain("%+v", *r)
 	}
 	return false
+}
+
+// receive takes a message, which has to be the next one.
+func (a *app) receive(l *follower.ReceivedLine) {
+	text := l.Problem
+	if l.Text != nil {
+		text = *l.Text
+	}
+	if want := fmt.Sprintf("%s %d", l.From, a.got); text != want || l.Position <= a.at {
+		a.complain("got %q at position %d after %d, want %q", text, l.Position, a.at, want)
+	}
+	a.at = l.Position
+	a.got++
+}
+
+// complain keeps what is wrong, as far as anybody would read it.
+func (a *app) complain(format string, args ...any) {
+	if len(a.wrong) < 5 {
+		a.wrong = append(a.wrong, fmt.Sprintf(format, args...))
+	}
 }
 
 // settle ends the orders of applications that talk with each other and waits until

@@ -119,7 +119,7 @@ func (b *bench) ends(o *outcome) error {
 	if e.sides, err = layCables(); err != nil {
 		return err
 	}
-	more := fmt.Sprintf("interface: %s\npromiscuous: true\nlearn: {snapshots: 1000, for: %s}\nquiet: 3s\n", bridge, learnedFor)
+	more := fmt.Sprintf("interface: %s\npromiscuous: true\nlearn: {snapshots: 1000, for: %s}\nquiet: 3s\ndetector: {without: [score]}\n", bridge, learnedFor)
 	if e.master, err = b.newMaster(b.binary, serving{listen: masterIP + ":0", more: more}); err != nil {
 		return err
 	}
@@ -329,9 +329,9 @@ func (e *ending) judgedAgain(o *outcome, began time.Time) error {
 		return fmt.Errorf("%w: it is %s, and the master says: %s", err, e.deviceState(), e.run.said.last())
 	}
 	o.say("A's device was learned from its traffic in %.0f s", time.Since(began).Seconds())
-	var struck, closed []time.Time
+	var struck, judged, closed, stood []time.Time
 	for i := range verdicts {
-		said := e.a.run.said.count()
+		said, master := e.a.run.said.count(), e.run.said.count()
 		struck = append(struck, time.Now())
 		stop := make(chan struct{})
 		strikes := make(chan error, 1)
@@ -344,30 +344,42 @@ func (e *ending) judgedAgain(o *outcome, began time.Time) error {
 		if err != nil {
 			return fmt.Errorf("attack %d: %w", i+1, err)
 		}
-		closed = append(closed, line.at)
-		if err := until("A's device is calm again", func() bool { time.Sleep(100 * time.Millisecond); return e.deviceState() == zone.StateWatching }); err != nil {
-			return err
+		verdict, err := e.run.said.await(master, `msg="device malicious" mac=`+memberMACs[0], patient)
+		if err != nil {
+			return fmt.Errorf("attack %d: %w", i+1, err)
 		}
-		if _, err := e.a.run.said.await(said, "standing=member", patient); err != nil {
+		judged, closed = append(judged, verdict.at), append(closed, line.at)
+		if err := e.calms(said); err != nil {
 			return fmt.Errorf("after attack %d: %w", i+1, err)
 		}
 	}
-	var judged []time.Time
 	err := e.entries(func(t gateway.Entry) {
 		if b, ok := t.Body.(*contract.VerdictChanged); ok && b.To == zone.StateMalicious && t.Device == memberMACs[0] {
-			judged = append(judged, moment(t))
+			stood = append(stood, moment(t))
 		}
 	})
 	if err != nil {
 		return err
 	}
-	if len(judged) != verdicts {
-		return fmt.Errorf("%d malicious verdicts about A stand on the ledger, want %d", len(judged), verdicts)
+	if len(stood) != verdicts {
+		return fmt.Errorf("%d malicious verdicts about A stand on the ledger, want %d", len(stood), verdicts)
 	}
 	fromVerdict := spread(judged, closed)
 	o.need(fromVerdict.at(99) <= endWithin, "%d attacks (%s) from A's namespace: from the verdict to the closed socket %s", verdicts, simulate.MiraiUDPPlain, fromVerdict)
-	o.say("from the first packet of the attack: %s", spread(struck, closed))
+	o.say("from the packet that the verdict's transaction names: %s; from the first packet of the attack: %s", spread(stood, closed), spread(struck, closed))
 	return nil
+}
+
+// calms waits until A's device is watched again, puts aside what else is held
+// against it, and waits until it is back.
+func (e *ending) calms(said int) error {
+	err := until("A's device is calm again", func() bool { time.Sleep(100 * time.Millisecond); return e.deviceState() == zone.StateWatching })
+	if err != nil {
+		return err
+	}
+	e.command("zone", "release", "a") // an error if nothing is
+	_, err = e.a.run.said.await(said, "standing=member", patient)
+	return err
 }
 
 // strike sends an attack from A's namespace, as a Mirai bot would, until stop.
