@@ -327,7 +327,7 @@ func (s *besieged) standings() error {
 	for {
 		f, err := s.b.next(s.ctx)
 		if err != nil {
-			return fmt.Errorf("B's session ended without a word: %w", err)
+			return fmt.Errorf("no word at the end of B's session: %w", err)
 		}
 		if bye, ok := f.(*message.Bye); ok {
 			s.o.need(bye.Code == contract.CodeExpired, "a session of an old epoch ended: %s", bye.Code)

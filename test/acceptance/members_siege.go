@@ -170,7 +170,7 @@ func (s *besieged) talks(n int) (took durations, err error) {
 			return nil, err
 		}
 		if got := string(d.Payload[contract.PayloadSalt:]); got != text {
-			return nil, fmt.Errorf("B got %q, want %q", got, text)
+			return nil, fmt.Errorf("to B came %q, want %q", got, text)
 		}
 		took = append(took, time.Since(began))
 		if err := s.b.say(s.ctx, &message.Ack{Position: d.Position}); err != nil {
