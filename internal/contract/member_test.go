@@ -20,7 +20,6 @@ type club struct {
 	state  Memory
 	v      Validator
 	height uint64
-	roll   uint64
 	at     zone.Time
 }
 
