@@ -120,7 +120,8 @@ type Hub struct {
 	mu       sync.Mutex // guards what follows
 	members  map[zone.MemberID]*member
 	sessions map[*session]bool
-	closed   bool // no session begins any more
+	closed   bool  // no session begins any more
+	asks     int64 // moment up to which requests have used what they may, ns since 1970
 
 	talks sync.WaitGroup // one for each session
 }

@@ -209,6 +209,14 @@ func (d *Desk) Requests() []Request {
 	})
 }
 
+// waits reports an identity that waits to be admitted.
+func (d *Desk) waits(identity string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	_, there := d.requests[identity]
+	return there
+}
+
 // ask notes a request. When there are too many, the oldest goes.
 func (d *Desk) ask(r Request) error {
 	d.mu.Lock()

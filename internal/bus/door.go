@@ -158,7 +158,7 @@ func (h *Hub) place(who message.Identity, hello *message.Hello, from net.Addr) (
 		e.ticket, err = h.desk.Admit(state, height, who, Grant{})
 		return e, err
 	}
-	return e, h.desk.ask(Request{who.String(), host(from), zone.TimeOf(time.Now()), true})
+	return e, h.ask(Request{who.String(), host(from), zone.TimeOf(time.Now()), true})
 }
 
 // newcomer says where somebody stands who is no member: it has a ticket, or there is
@@ -183,7 +183,33 @@ func (h *Hub) newcomer(e entrance, who message.Identity, hello *message.Hello, f
 		return e, err
 	}
 	e.standing = message.StandingPending
-	return e, h.desk.ask(Request{who.String(), host(from), zone.TimeOf(time.Now()), false})
+	return e, h.ask(Request{who.String(), host(from), zone.TimeOf(time.Now()), false})
+}
+
+// How often requests are noted, each of which is a write to the disk: askBurst at
+// once, then one every askEvery.
+const (
+	askBurst = 2 * maxRequests
+	askEvery = 500 * time.Millisecond
+)
+
+// ask notes a request, unless there were too many lately.
+func (h *Hub) ask(r Request) error {
+	if h.desk.waits(r.Identity) {
+		return nil
+	}
+	now := time.Now()
+	h.mu.Lock()
+	asks := max(h.asks, now.UnixNano()-askBurst*int64(askEvery)) + int64(askEvery)
+	late := asks > now.UnixNano()
+	if !late {
+		h.asks = asks
+	}
+	h.mu.Unlock()
+	if late {
+		return &refusal{refusedBusy, "too many requests to be admitted"}
+	}
+	return h.desk.ask(r)
 }
 
 // holds reports why a ticket is worth nothing here.

@@ -344,16 +344,19 @@ func (f *frames) get(at position) []byte {
 // block reads a block, or takes one of those read last.
 func (f *frames) block(ctx context.Context, l ledger.Ledger, n uint64) (*ledger.Block, error) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	for _, b := range f.blocks {
 		if b.Header.Number == n {
+			f.mu.Unlock()
 			return b, nil
 		}
 	}
+	f.mu.Unlock() // nobody waits for a file
 	b, err := l.Block(ctx, n)
 	if err != nil {
 		return nil, err
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if len(f.blocks) == blockCount {
 		f.blocks = f.blocks[1:]
 	}

@@ -36,9 +36,11 @@ type payloads struct {
 
 	mu       sync.Mutex // guards what follows
 	segments []*segment // oldest first; the last one is written
-	loaded   []*segment // older ones in memory, by last use
 	next     zone.SeqID // of the next payload
 	dropped  int64      // payloads that were removed by age or size
+
+	old    sync.Mutex // guards the journals and indexes of all segments but the last; taken after mu, or alone
+	loaded []*segment // those in memory, by last use
 }
 
 type segment struct {
@@ -80,14 +82,20 @@ func openPayloads(dir string, keep time.Duration, keepMax int64) (*payloads, err
 		return nil, err
 	}
 	slices.Sort(paths)
+	if paths, err = withoutEmpty(paths); err != nil {
+		return nil, err
+	}
 	for i, path := range paths {
 		s := &segment{}
 		if _, err := fmt.Sscanf(filepath.Base(path), segmentName, &s.number); err != nil {
 			return nil, fmt.Errorf("%s is not a segment of payloads", path)
 		}
 		if i == len(paths)-1 {
-			err = p.load(s, journal.Open)
-		} else {
+			if err = p.load(s, journal.Open); err == nil {
+				s.records = uint64(max(0, s.journal.Len()-1))
+			}
+		}
+		if err == nil {
 			err = p.readHead(s)
 		}
 		if err != nil {
@@ -97,6 +105,23 @@ func openPayloads(dir string, keep time.Duration, keepMax int64) (*payloads, err
 	}
 	p.count()
 	return p, nil
+}
+
+// withoutEmpty removes the last segment if a crash left it without its head.
+func withoutEmpty(paths []string) ([]string, error) {
+	if len(paths) == 0 {
+		return paths, nil
+	}
+	last := len(paths) - 1
+	j, err := journal.Open(paths[last], payloadKind, nil)
+	if err != nil {
+		return nil, err
+	}
+	n := j.Len()
+	if err := j.Close(); err != nil || n > 0 {
+		return paths, err
+	}
+	return paths[:last], os.Remove(paths[last])
 }
 
 // count fills in what a segment's successor says of it.
@@ -125,29 +150,27 @@ func (p *payloads) readHead(s *segment) error {
 		}
 		return err
 	}
-	return nil // a crash left it without a record
+	return fmt.Errorf("%s has no head", p.path(s))
 }
 
 // load reads a segment's index into memory.
 func (p *payloads) load(s *segment, open func(string, string, func(int, []byte) error) (*journal.Journal, error)) error {
-	s.index, s.records, s.bytes = map[uint64]uint32{}, 0, 0
-	j, err := open(p.path(s), payloadKind, func(rec int, raw []byte) (err error) {
-		s.bytes += int64(len(raw))
+	index := map[uint64]uint32{}
+	j, err := open(p.path(s), payloadKind, func(rec int, raw []byte) error {
 		if rec == 0 {
-			s.head, err = parseHead(raw)
+			_, err := parseHead(raw)
 			return err
 		}
 		if len(raw) < len(zone.HID{}) {
 			return fmt.Errorf("%d bytes are no payload with its H-ID", len(raw))
 		}
-		s.index[prefix(zone.HID(raw[:32]))] = uint32(rec)
-		s.records++
+		index[prefix(zone.HID(raw[:32]))] = uint32(rec)
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	s.journal = j
+	s.journal, s.index = j, index
 	return nil
 }
 
@@ -188,10 +211,6 @@ func (p *payloads) add(height uint64, now zone.Time, all []stored) error {
 func (p *payloads) open(height uint64, now zone.Time) (*segment, error) {
 	if n := len(p.segments); n > 0 {
 		s := p.segments[n-1]
-		if s.journal.Len() == 0 { // a crash came between the file and its head
-			s.head = head{p.next, height, now}
-			return s, s.journal.Append(s.head.bytes())
-		}
 		old := p.keep > 0 && now.Sub(s.head.begun) > p.keep/8
 		if s.bytes < segmentBytes && !(old && s.records > 0) {
 			return s, nil
@@ -211,14 +230,16 @@ func (p *payloads) open(height uint64, now zone.Time) (*segment, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.segments = append(p.segments, s)
+	p.old.Lock()
+	defer p.old.Unlock()
 	if n := len(p.segments); n > 1 {
 		p.used(p.segments[n-2])
 	}
 	return s, p.retain(now)
 }
 
-// retain removes the segments that are too old, or too much. The caller holds the
-// lock.
+// retain removes the segments that are too old, or too much. The caller holds both
+// locks.
 func (p *payloads) retain(now zone.Time) error {
 	total := int64(0)
 	for _, s := range p.segments {
@@ -240,7 +261,7 @@ func (p *payloads) retain(now zone.Time) error {
 }
 
 // used keeps a segment in memory, in the place of the one that was not used for
-// longest. The caller holds the lock.
+// longest. The caller holds the lock of old ones.
 func (p *payloads) used(s *segment) {
 	p.loaded = append(slices.DeleteFunc(p.loaded, func(l *segment) bool { return l == s }), s)
 	if len(p.loaded) > maxLoaded {
@@ -262,22 +283,31 @@ func (s *segment) unload() error {
 // dropped it.
 func (p *payloads) find(id zone.HID, block uint64) ([]byte, error) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, s := range slices.Backward(p.segments) {
-		if s.head.height > block {
-			continue
-		}
-		if s != p.segments[len(p.segments)-1] {
-			if s.journal == nil {
-				if err := p.load(s, journal.View); err != nil {
-					return nil, err
-				}
-			}
-			p.used(s)
-		}
+	n := len(p.segments)
+	for n > 0 && p.segments[n-1].head.height > block {
+		n--
+	}
+	if n == 0 {
+		p.mu.Unlock()
+		return nil, nil
+	}
+	s := p.segments[n-1]
+	if n == len(p.segments) {
+		defer p.mu.Unlock()
 		return s.read(id)
 	}
-	return nil, nil
+	p.mu.Unlock() // whoever stores does not wait for old files
+	p.old.Lock()
+	defer p.old.Unlock()
+	if s.journal == nil {
+		if err := p.load(s, journal.View); errors.Is(err, os.ErrNotExist) {
+			return nil, nil // dropped meanwhile
+		} else if err != nil {
+			return nil, err
+		}
+	}
+	p.used(s)
+	return s.read(id)
 }
 
 func (s *segment) read(id zone.HID) ([]byte, error) {
