@@ -99,6 +99,28 @@ func TestSteps(t *testing.T) {
 	}
 }
 
+// TestOtherChaincode: what an unrelated chaincode of the channel took by a function
+// of the same name is no block of a zone.
+func TestOtherChaincode(t *testing.T) {
+	for _, name := range []string{"raft", "handover"} {
+		e, raw := sample(t, name)
+		tx, err := e.find(channel(t, raw))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := tx.content(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		for _, answer := range [][]byte{nil, []byte("OK"), tx.answer[:31]} {
+			tx.answer = answer
+			step := (*StepError)(nil)
+			if _, _, err := tx.content(); !errors.As(err, &step) || step.Step != StepZone {
+				t.Errorf("%s: answered by %q: %v", name, answer, err)
+			}
+		}
+	}
+}
+
 // TestQuorum: with SmartBFT one signature less than the quorum is too few, and
 // one orderer's twice counts once.
 func TestQuorum(t *testing.T) {
