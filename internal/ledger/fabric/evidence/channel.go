@@ -22,7 +22,7 @@ import (
 // Channel is who is who on a channel, by its configuration block.
 type Channel struct {
 	Name   string
-	Number uint64    // of the configuration block
+	Number uint64    // of the configuration block; to be compared with others too, for the digest is not of it
 	Digest zone.Hash // SHA-256 of its data: what to compare with others
 	Type   string    // etcdraft or BFT
 
@@ -36,7 +36,8 @@ type organisations map[string]*organisation
 
 type organisation struct {
 	roots, between *x509.CertPool
-	peers          string // unit of a peer's certificate; empty: roles are not told apart
+	roles          bool   // they are told apart by units
+	peers          string // unit of a peer's certificate; empty: with roles nobody is one
 }
 
 // member is somebody who signed.
@@ -132,7 +133,7 @@ func readOrganisations(g *common.ConfigGroup) (organisations, error) {
 			o.between.AppendCertsFromPEM(text)
 		}
 		if inner.GetFabricNodeOus().GetEnable() {
-			o.peers = inner.GetFabricNodeOus().GetPeerOuIdentifier().GetOrganizationalUnitIdentifier()
+			o.roles, o.peers = true, inner.GetFabricNodeOus().GetPeerOuIdentifier().GetOrganizationalUnitIdentifier()
 		}
 		all[inner.GetName()] = o
 	}
@@ -175,7 +176,7 @@ func (o *organisation) parse(text []byte) (*x509.Certificate, error) {
 }
 
 func (m *member) isPeer() bool {
-	return m.org.peers == "" || slices.Contains(m.cert.Subject.OrganizationalUnit, m.org.peers)
+	return !m.org.roles || m.org.peers != "" && slices.Contains(m.cert.Subject.OrganizationalUnit, m.org.peers)
 }
 
 // verify checks a signature as Fabric makes it: ECDSA over SHA-256, or Ed25519.

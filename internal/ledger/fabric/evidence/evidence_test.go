@@ -85,6 +85,7 @@ func TestSteps(t *testing.T) {
 		"no second member":   {StepEndorsements, func(_ *Evidence, c *Channel) { delete(c.members, "org2MSP") }},
 		"more members":       {StepEndorsements, func(_ *Evidence, c *Channel) { c.members["a"], c.members["b"] = nil, nil }},
 		"not peers":          {StepEndorsements, func(_ *Evidence, c *Channel) { c.members["org2MSP"].peers = "other" }},
+		"no unit of peers":   {StepEndorsements, func(_ *Evidence, c *Channel) { c.members["org2MSP"].peers = "" }},
 		"answer":             {StepValidation, func(e *Evidence, _ *Channel) { e.Answer[9] ^= 1 }},
 		"the answer's peer":  {StepValidation, func(e *Evidence, _ *Channel) { e.Peer = nil }},
 		"answer's signature": {StepValidation, func(e *Evidence, _ *Channel) { e.Signature[9] ^= 1 }},
