@@ -20,7 +20,8 @@
 // known what became of them: Fabric takes a transaction of one ID once, whatever
 // comes later. After three times [Options].Patience the error is [ledger.ErrUnknown]; the
 // bytes stay in the outbox, and the next call that writes, or the next Open, goes
-// on with them first. Nothing is endorsed anew before that is settled.
+// on with them first. Nothing is endorsed anew before that is settled, but for the
+// same block when the identity's certificate was replaced meanwhile.
 //
 // # The local copy
 //
@@ -68,6 +69,7 @@ import (
 
 	"bellwether/internal/journal"
 	"bellwether/internal/ledger"
+	"bellwether/internal/ledger/fabric/chaincode"
 	"bellwether/internal/ledger/producer"
 	"bellwether/internal/zone"
 )
@@ -323,12 +325,32 @@ func (l *Ledger) resettle(ctx context.Context) error {
 		return err
 	}
 	l.o.Log.Info("a block was in doubt; submitting the same bytes again", "block", out.Block, "transaction", zone.Hash(out.ID).Short())
+	if out, err = l.renewed(ctx, out); err != nil {
+		return err
+	}
 	if _, err := l.settle(ctx, out); err != nil {
 		if invalid := (*InvalidError)(nil); !errors.As(err, &invalid) {
 			return err
 		}
-		l.o.Log.Warn("that block came to nothing", "block", out.Block, "reason", err)
-		return os.Remove(filepath.Join(l.dir, outboxFile))
+		l.o.Log.Warn("that block came to nothing, or is there by another transaction", "block", out.Block, "reason", err)
+		if err := os.Remove(filepath.Join(l.dir, outboxFile)); err != nil {
+			return err
+		}
 	}
 	return l.follow(ctx)
+}
+
+// renewed gives a transaction with the same block by the identity of now, if the
+// outbox's is by another: orderers may not take that one any more. Whichever comes
+// first, the channel keeps one of both, and the block is the same.
+func (l *Ledger) renewed(ctx context.Context, out *outbox) (*outbox, error) {
+	by, f, err := out.read(l.client.connection.Chaincode)
+	if err != nil || l.client.signer.is(by) {
+		return out, err
+	}
+	l.o.Log.Info("it was submitted by another identity; the same block is endorsed again", "block", out.Block)
+	if out, err = l.endorse(ctx, chaincode.FunctionAppend, out.Block, f.arg); err != nil {
+		return nil, fmt.Errorf("block %d, in doubt from an identity before, was not endorsed again: %w", l.stored(), err)
+	}
+	return out, out.write(filepath.Join(l.dir, outboxFile))
 }

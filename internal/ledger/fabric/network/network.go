@@ -164,7 +164,11 @@ func Open(dir string) (*Network, error) {
 		return nil, fmt.Errorf("network: %w", err)
 	}
 	n := &Network{dir: dir}
-	if err := json.Unmarshal(raw, &n.spec); err != nil || n.spec.Format != specFormat {
+	err = json.Unmarshal(raw, &n.spec)
+	if err == nil && n.spec.Format != specFormat {
+		err = fmt.Errorf("its format is %q", n.spec.Format)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("%s is not a description of a network of this version (%q): %w", filepath.Join(dir, specFile), specFormat, err)
 	}
 	n.spec.Host = cmp.Or(n.spec.Host, "127.0.0.1") // of all networks before they had addresses of their own
