@@ -104,7 +104,8 @@ type Options struct {
 	Connection Connection
 	BlockTxs   int           // transactions that close a block: 100
 	BlockAge   time.Duration // see producer.Options: 10 s
-	// Patience is how long Commit and Open try to reach the channel: 60 s. To learn
+	// Patience is how long Commit and Open try to reach the channel, and wait for each
+	// block that they read from it: 60 s. To learn
 	// what became of a block that was submitted they take up to three times as long:
 	// orderers that lost their leader may need more than one try to agree on another.
 	Patience time.Duration
@@ -307,15 +308,25 @@ func (l *Ledger) load(ctx context.Context) error {
 // follow makes sure that the connection leads to the right channel, and takes
 // over what it has more.
 func (l *Ledger) follow(ctx context.Context) error {
+	height, err := l.reach(ctx)
+	if err != nil {
+		return err
+	}
+	return l.catchUp(ctx, height)
+}
+
+// reach makes sure that the connection leads to the right channel. It gives how many
+// blocks of Fabric that has.
+func (l *Ledger) reach(ctx context.Context) (height uint64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, l.o.Patience)
 	defer cancel()
 	if err := l.client.check(ctx, l.o); err != nil {
-		return err
+		return 0, err
 	}
 	if err := l.sameChannel(ctx); err != nil {
-		return err
+		return 0, err
 	}
-	return l.catchUp(ctx)
+	return l.client.height(ctx)
 }
 
 // resettle finds out what became of the transaction in the outbox.
