@@ -190,7 +190,9 @@ too, and which 'bellwether chaincode --id' needs.`,
 				if err != nil {
 					return fmt.Errorf("fabric package: %w", err)
 				}
-				p.RootCert = string(root)
+				if p.RootCert = string(root); p.RootCert == "" {
+					return fmt.Errorf("fabric package: %s is empty", ca)
+				}
 			}
 			raw, err := p.Bytes()
 			if err != nil {
