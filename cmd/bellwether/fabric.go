@@ -47,8 +47,8 @@ half of them have to endorse.`,
 	}
 	c.Flags().StringVar(&o.Dir, "dir", "", "directory of the network")
 	c.MarkFlagRequired("dir")
-	c.Flags().StringVar(&o.Orderers, "orderers", network.Raft1, "orderers of a new network: 1, 3 or 4-bft")
-	c.Flags().IntVar(&o.Orgs, "orgs", 1, "organisations of a new network, each with a peer")
+	c.Flags().StringVar(&o.Orderers, "orderers", "", "orderers of a new network: 1, 3 or 4-bft (default 1)")
+	c.Flags().IntVar(&o.Orgs, "orgs", 0, "organisations of a new network, each with a peer, at most 8 (default 1)")
 	c.Flags().StringVar(&o.Programs, "programs", "", "directory with peer, orderer, configtxgen, osnadmin, core.yaml and orderer.yaml; default: built and cached")
 	return c
 }

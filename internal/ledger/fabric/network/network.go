@@ -55,8 +55,8 @@ type Options struct {
 	// Chaincode is the command that runs the chaincode; flags are added as
 	// `bellwether chaincode` takes them. Needed.
 	Chaincode []string
-	Orderers  string // Raft1 (default), Raft3 or BFT4; for a new network
-	Orgs      int    // organisations with a peer, 1 (default) to 8; for a new network
+	Orderers  string // Raft1, Raft3 or BFT4; empty: what is there, for a new network Raft1
+	Orgs      int    // organisations with a peer, 1 to 8; 0: what is there, for a new network 1
 	// BatchTimeout is how long an orderer waits for more before it closes a block
 	// of a new network, if BatchTxs is above 1: 50 ms.
 	BatchTimeout time.Duration
@@ -79,16 +79,10 @@ func (o *Options) fill() error {
 	if o.Dir == "" || o.Programs == "" || len(o.Chaincode) == 0 {
 		return errors.New("a network needs a directory, the programs and the command of the chaincode")
 	}
-	if o.Orderers == "" {
-		o.Orderers = Raft1
-	}
-	if !slices.Contains([]string{Raft1, Raft3, BFT4}, o.Orderers) {
+	if !slices.Contains([]string{"", Raft1, Raft3, BFT4}, o.Orderers) {
 		return fmt.Errorf("orderers %q: want %s, %s or %s", o.Orderers, Raft1, Raft3, BFT4)
 	}
-	if o.Orgs == 0 {
-		o.Orgs = 1
-	}
-	if o.Orgs < 1 || o.Orgs > maxOrgs {
+	if o.Orgs < 0 || o.Orgs > maxOrgs {
 		return fmt.Errorf("%d organisations: want 1 to %d", o.Orgs, maxOrgs)
 	}
 	if o.BatchTimeout == 0 {
