@@ -2,7 +2,10 @@ package evidence
 
 import (
 	"bytes"
+	"crypto/elliptic"
+	"encoding/asn1"
 	"errors"
+	"math/big"
 	"os"
 	"path/filepath"
 	"slices"
@@ -88,6 +91,7 @@ func TestSteps(t *testing.T) {
 		"no unit of peers":   {StepEndorsements, func(_ *Evidence, c *Channel) { c.members["org2MSP"].peers = "" }},
 		"answer":             {StepValidation, func(e *Evidence, _ *Channel) { e.Answer[9] ^= 1 }},
 		"the answer's peer":  {StepValidation, func(e *Evidence, _ *Channel) { e.Peer = nil }},
+		"the larger s":       {StepValidation, func(e *Evidence, _ *Channel) { e.Signature = larger(t, e.Signature) }},
 		"answer's signature": {StepValidation, func(e *Evidence, _ *Channel) { e.Signature[9] ^= 1 }},
 	} {
 		e, raw := sample(t, "raft")
@@ -98,6 +102,20 @@ func TestSteps(t *testing.T) {
 			t.Errorf("%s: %v, want it to fail at the %s", name, err, tt.step)
 		}
 	}
+}
+
+// larger gives the other value of s with which a signature by a key on P-256 holds.
+func larger(t *testing.T, signature []byte) []byte {
+	var v struct{ R, S *big.Int }
+	if _, err := asn1.Unmarshal(signature, &v); err != nil {
+		t.Fatal(err)
+	}
+	v.S.Sub(elliptic.P256().Params().N, v.S)
+	other, err := asn1.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return other
 }
 
 // TestOtherChaincode: what an unrelated chaincode of the channel took by a function
