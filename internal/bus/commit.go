@@ -44,6 +44,8 @@ func (h *Hub) commit(ctx context.Context) error {
 			err = h.follow(ctx, nil)
 		case <-tick.C:
 			err = h.follow(ctx, nil)
+		case w := <-h.own:
+			err = h.say(context.WithoutCancel(ctx), w)
 		case it := <-h.queue:
 			batch := h.gather(ctx, it, last.Add(commitEvery))
 			// What was begun is not cut short.

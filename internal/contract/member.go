@@ -66,11 +66,14 @@ func PayloadHash(payload []byte) zone.Hash {
 	return sha256.Sum256(append([]byte(payloadDomain), payload...))
 }
 
-// applyToMember takes what a member says.
-func (v *Validator) applyToMember(s State, height uint64, t *Signed) error {
+// applyToMember takes what a member says. The master is one without a ticket.
+func (v *Validator) applyToMember(s State, height uint64, z ZoneState, t *Signed) error {
 	m, known, err := ReadMember(s, t.Member)
 	if err != nil {
 		return err
+	}
+	if t.Member == zone.Master {
+		m, known = MemberState{Member: zone.Master, Key: z.Master, N: m.N, Newest: m.Newest, Role: string(zone.Master)}, true
 	}
 	if known && m.Key != [32]byte{} && [32]byte(t.Key) != m.Key {
 		return reject(CodeAuthority, "key %x is not the one of %s", []byte(t.Key[:4]), t.Member)
@@ -86,8 +89,10 @@ func (v *Validator) applyToMember(s State, height uint64, t *Signed) error {
 		if !known || m.Key == [32]byte{} {
 			return reject(CodeAssociation, "%s is not associated: its first transaction must be that", t.Member)
 		}
-		if err := m.Standing(s, height); err != nil {
-			return err
+		if t.Member != zone.Master {
+			if err := m.Standing(s, height); err != nil {
+				return err
+			}
 		}
 		return v.pass(s, height, b, m, t.ID)
 	}
@@ -173,6 +178,9 @@ func (v *Validator) pass(s State, height uint64, b *Message, m MemberState, id z
 // recipient gives the member that a message is for; of the master and of everyone
 // only the name.
 func (b *Message) recipient(s Reader, from MemberState) (*MemberState, error) {
+	if b.To == from.Member && !b.Op.OnData() {
+		return nil, reject(CodeRecipient, "a message of %s to itself", b.To)
+	}
 	if b.To == zone.Master || b.To == zone.Everyone {
 		return &MemberState{Member: b.To, Role: string(b.To)}, nil
 	}
@@ -184,8 +192,6 @@ func (b *Message) recipient(s Reader, from MemberState) (*MemberState, error) {
 		return nil, reject(CodeRecipient, "%s is not a member of this zone", b.To)
 	case to.Revoked:
 		return nil, reject(CodeRecipient, "%s was revoked", b.To)
-	case b.To == from.Member && !b.Op.OnData():
-		return nil, reject(CodeRecipient, "a message of %s to itself", b.To)
 	}
 	return &to, nil
 }

@@ -161,6 +161,28 @@ func TestMembers(t *testing.T) {
 	if got := c.member("lamp"); got != want {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
+	master := func(n uint64, b Body, by byte) error {
+		object, err := (&Tx{Zone: group(), Member: zone.Master, N: n, Body: b}).SignMember(key(by))
+		if err != nil {
+			return err
+		}
+		raw, err := Receive(object, c.at)
+		if err != nil {
+			return err
+		}
+		return c.apply(raw)
+	}
+	for _, err := range []error{master(1, text4("lamp"), 1), master(2, text4("*"), 1)} {
+		if err != nil {
+			t.Errorf("the master speaks: %v", err)
+		}
+	}
+	for name, err := range map[string]error{"by another key": master(3, text4("lamp"), 2), "twice": master(2, text4("lamp"), 1),
+		"to itself": master(3, text4("master"), 1), "associates": master(3, &Associated{Ticket: c.signTicket(c.ticket("x", 9), 1)}, 1)} {
+		if r := (*RejectError)(nil); !errors.As(err, &r) {
+			t.Errorf("the master %s: %v", name, err)
+		}
+	}
 	if all, err := Members(c.state); err != nil || len(all) != 2 || all[0].Member != "hub" {
 		t.Error(all, err)
 	}
@@ -343,7 +365,7 @@ func TestBadMessages(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	for _, id := range []zone.MemberID{"master", "*", "-a", "a-", "A", "a/b", zone.MemberID(strings.Repeat("a", 64))} {
+	for _, id := range []zone.MemberID{"*", "-a", "a-", "A", "a/b", zone.MemberID(strings.Repeat("a", 64))} {
 		if _, err := c.say(id, 3, 1, text4("hub")); err == nil {
 			t.Errorf("%q signs", id)
 		}

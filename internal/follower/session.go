@@ -351,6 +351,9 @@ func (s *session) delivery(d *message.Delivery) error {
 	if len(s.unstored) >= message.Credit {
 		return errors.New("the master delivers more than it may without acknowledgement")
 	}
+	if err := s.keepShare(m); err != nil {
+		return fmt.Errorf("delivery %d, a share of a backup: %w", d.Position, err)
+	}
 	s.unstored = append(s.unstored, delivered{Position: d.Position, Received: d.Received, Object: d.Object, Payload: d.Payload})
 	return nil
 }
