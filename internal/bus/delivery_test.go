@@ -248,6 +248,25 @@ func TestData(t *testing.T) {
 	}
 }
 
+// TestTwice: a transaction that comes twice before it stands on the ledger, as over
+// a connection that was lost and the next one, has a receipt both times. After a
+// refusal the follower would sign it anew, and it would be said twice.
+func TestTwice(t *testing.T) {
+	p := newPlace(t, Options{})
+	a := p.peer("a")
+	a.join(Grant{})
+	for range 20 {
+		b, payload := a.message("master", "x")
+		once := &message.Submit{Object: a.sign(b), Payload: payload}
+		a.say(once)
+		a.say(once)
+		first, second := want[*message.Receipt](a), want[*message.Receipt](a)
+		if first.N != a.n || *first != *second {
+			t.Fatalf("%+v, then %+v", first, second)
+		}
+	}
+}
+
 // TestLookup: who wants to encrypt to a member asks for its association.
 func TestLookup(t *testing.T) {
 	p := newPlace(t, Options{})

@@ -66,7 +66,7 @@ func (h *Hub) take(it *item, at position) (recheck bool, err error) {
 		h.o.OnMessage(Heard{From: tx.Member, To: b.To, Op: b.Op, Size: b.Size, Received: tx.Time, ID: tx.ID, Block: at.block()})
 	}
 	if it.s != nil {
-		it.s.answer(&message.Receipt{N: tx.N, ID: tx.ID, Block: at.block()})
+		it.answer(&message.Receipt{N: tx.N, ID: tx.ID, Block: at.block()})
 	}
 	switch b := tx.Body.(type) {
 	case *contract.Associated:
