@@ -100,11 +100,15 @@ func (h *Hub) submit(ctx context.Context, batch []*item) error {
 	if err := h.store(ready); err != nil {
 		return err
 	}
+	refuse := func(it *item, code contract.Code, reason string) {
+		h.objects.refused(it.tx.ID)
+		h.refuse(it, code, reason)
+	}
 	mine := make(map[string]*item, len(ready))
 	broken := map[zone.MemberID]bool{} // one of its transactions was refused
 	for _, it := range ready {
 		if broken[it.tx.Member] {
-			h.refuse(it, contract.CodeOrder, "one before it was refused")
+			refuse(it, contract.CodeOrder, "one before it was refused")
 			continue
 		}
 		var refused *contract.RejectError
@@ -113,7 +117,7 @@ func (h *Hub) submit(ctx context.Context, batch []*item) error {
 			mine[string(it.checked.Raw())] = it
 		case errors.As(err, &refused):
 			broken[it.tx.Member] = true
-			h.refuse(it, refused.Code, refused.Reason)
+			refuse(it, refused.Code, refused.Reason)
 		default:
 			return err
 		}
@@ -202,9 +206,6 @@ func (h *Hub) store(ready []*item) error {
 
 // refuse tells a member that its transaction is not on the ledger.
 func (h *Hub) refuse(it *item, code contract.Code, reason string) {
-	if b, ok := it.tx.Body.(*contract.Message); ok && b.Op.OnData() && b.Op.Carries() {
-		h.objects.refused(it.tx.ID)
-	}
 	h.counts.refused.Add(1)
 	h.refusals.note(string(code), it.tx.Member, it.s.from, reason)
 	it.answer(&message.Refusal{N: it.tx.N, Code: code})

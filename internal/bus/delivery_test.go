@@ -214,8 +214,25 @@ func TestData(t *testing.T) {
 			t.Errorf("object %d %q, want %d %q", o.N, o.Payload, n, want)
 		}
 	}
-	act(a, "a", contract.OpCreate, "off")
+	body := &contract.Message{To: "a", Op: contract.OpCreate, Object: "state"}
+	payload := salted("off")
+	body.Hash, body.Size = contract.PayloadHash(payload), uint32(len(payload))
+	created := a.sign(body)
+	a.say(&message.Submit{Object: created, Payload: payload})
+	want[*message.Receipt](a)
 	read(a, "off")
+	// What comes again and is refused takes nothing away: with another payload, or
+	// when its number is long past.
+	if got := a.refusal(created, salted("other")); got != contract.CodeMalformed {
+		t.Errorf("refused with %q", got)
+	}
+	read(b, "off")
+	for range message.Credit {
+		read(a, "off")
+	}
+	if got := a.refusal(created, payload); got != contract.CodeOrder {
+		t.Errorf("refused with %q", got)
+	}
 	read(b, "off")
 	act(b, "a", contract.OpUpdate, "on")
 	if got := content(t, want[*message.Delivery](a)); got != "b: on" {
@@ -227,8 +244,7 @@ func TestData(t *testing.T) {
 	p.restart()
 	b.open()
 	read(b, "on")
-	body := &contract.Message{To: "a", Op: contract.OpCreate, Object: "state"}
-	payload := salted("again")
+	payload = salted("again")
 	body.Hash, body.Size = contract.PayloadHash(payload), uint32(len(payload))
 	if got := b.refusal(b.signAs(b.n+1, body), payload); got != contract.CodeTransition {
 		t.Errorf("refused with %q", got)
