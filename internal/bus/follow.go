@@ -238,10 +238,10 @@ const never = ^uint64(0)
 // recheck ends the sessions of those who may not speak any more. Height is that of
 // the block that was followed.
 func (h *Hub) recheck(height uint64) error {
+	h.expires.Store(never) // before they are counted: who enters behind that says for itself
 	h.mu.Lock()
 	all := slices.Collect(maps.Keys(h.sessions))
 	h.mu.Unlock()
-	h.expires.Store(never)
 	for _, s := range all {
 		if err := h.stands(s, height); err != nil {
 			return err
