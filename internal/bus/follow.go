@@ -96,7 +96,7 @@ func (h *Hub) route(it *item, b *contract.Message, at position) error {
 	}
 	to := h.recipients(it.tx.Member, b)
 	if it.s != nil && len(to) > 0 {
-		h.frames.put(at, it.delivery(at))
+		h.frames.put(at, h.delivery(at, it.tx.Time, it.object, it.payload))
 	}
 	for _, m := range to {
 		m.push(at)
@@ -137,13 +137,9 @@ func (h *Hub) answerRead(it *item, b *contract.Message) error {
 	return nil
 }
 
-// delivery is the frame that brings the item's message to somebody.
-func (it *item) delivery(at position) []byte {
-	return delivery(at, it.tx.Time, it.object, it.payload)
-}
-
-func delivery(at position, received zone.Time, object, payload []byte) []byte {
-	raw, err := message.Bytes(&message.Delivery{Position: uint64(at), Received: received, Object: object, Payload: payload})
+// delivery is the frame that brings a message to somebody.
+func (h *Hub) delivery(at position, received zone.Time, object, payload []byte) []byte {
+	raw, err := message.Bytes(&message.Delivery{Position: h.lowest + uint64(at), Received: received, Object: object, Payload: payload})
 	if err != nil {
 		panic(err) // byte strings and integers have an encoding
 	}
@@ -178,7 +174,7 @@ func (h *Hub) frame(ctx context.Context, at position) ([]byte, error) {
 			return nil, err
 		}
 	}
-	return delivery(at, received, object, payload), nil
+	return h.delivery(at, received, object, payload), nil
 }
 
 // refill reads from the ledger what else waits for a member. It is done when there

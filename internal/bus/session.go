@@ -269,7 +269,9 @@ func errText(err error, otherwise string) string {
 func (s *session) take(ctx context.Context, f message.Frame, size int) contract.Code {
 	switch f := f.(type) {
 	case *message.Ack:
-		s.acknowledge(position(f.Position))
+		if f.Position >= s.hub.lowest { // else of the time before a backup was restored
+			s.acknowledge(position(f.Position - s.hub.lowest))
+		}
 		return ""
 	case *message.Lookup, *message.Submit:
 		if s.standing() == message.StandingPending {
