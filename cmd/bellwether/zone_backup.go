@@ -149,6 +149,9 @@ func printRestore(w io.Writer, r *gateway.RestoreReport) {
 	if r.Stranded {
 		fmt.Fprintln(w, "a replay was under way and cannot go on without them: give it up with `bellwether replay --state DIR --abandon`")
 	}
+	if r.Members {
+		fmt.Fprintf(w, "open invites were taken back; who was revoked after %s, and epochs and policies since, are not in it: decide them again\n", r.Made)
+	}
 	fmt.Fprintf(w, "anchor %s\n", r.Anchor)
 	if r.Drill {
 		fmt.Fprintf(w, "the drill succeeded: %d bytes restored and verified in %.2f s; nothing was kept\n", r.Bytes, r.Seconds)

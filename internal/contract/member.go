@@ -230,9 +230,13 @@ func (v *Validator) allow(s Reader, height uint64, b *Message, from, to *MemberS
 	if err != nil {
 		return err
 	}
-	// Who is flagged has been refused before, unless the operator released it.
+	// A sender that is flagged has been refused before; whom it reaches may be.
+	since, malicious, err := to.malicious(s)
+	if err != nil {
+		return err
+	}
 	d := set.Decide(policy.Request{
-		Principal: describe(from), Action: b.Op.String(), Resource: b.resource(to),
+		Principal: describe(from), Action: b.Op.String(), Resource: b.resource(to, malicious && since > to.Released),
 		Context: policy.Context{Size: uint64(b.Size), Height: height, Encrypted: b.Sealed},
 	})
 	if !d.Allowed {
@@ -241,14 +245,16 @@ func (v *Validator) allow(s Reader, height uint64, b *Message, from, to *MemberS
 	return nil
 }
 
-func (b *Message) resource(to *MemberState) policy.Resource {
+func (b *Message) resource(to *MemberState, flagged bool) policy.Resource {
+	owner := describe(to)
+	owner.Flagged = flagged
 	switch {
 	case b.Op.OnData():
-		return policy.Object{Owner: describe(to), Name: b.Object}
+		return policy.Object{Owner: owner, Name: b.Object}
 	case b.To == zone.Everyone:
 		return policy.Group(policy.Everyone)
 	}
-	return describe(to)
+	return owner
 }
 
 // describe gives a member as the policy sees it.

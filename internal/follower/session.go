@@ -58,7 +58,7 @@ type sealKey struct {
 // session connects and talks until the connection is lost, and says whether
 // anything came of it.
 func (f *Follower) session(ctx context.Context) (progress bool, err error) {
-	s := &session{Follower: f, frames: make(chan message.Frame, 2*message.Credit+16), lost: make(chan error, 1), heard: make(chan struct{}, 1),
+	s := &session{Follower: f, frames: make(chan message.Frame, 3*message.Credit+16), lost: make(chan error, 1), heard: make(chan struct{}, 1),
 		keys: map[zone.MemberID]*sealKey{}, reads: map[uint64]uint64{}}
 	hello := f.hello()
 	s.conn, err = f.call(ctx, hello, s.ping)
