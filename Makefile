@@ -10,7 +10,7 @@ TARGETS = linux/amd64 linux/arm64 linux/arm/7 linux/arm/6 linux/386
 
 PROGRAMS = ./cmd/bellwether ./cmd/bellwether-follower
 
-.PHONY: demo build pkcs11 test lint cross fuzz bench acceptance-main acceptance-evaluation acceptance-fabric clean
+.PHONY: demo build pkcs11 test lint cross fuzz bench acceptance-main acceptance-evaluation acceptance-fabric acceptance-members clean
 
 # A simulated home, told as it happens, in under a minute.
 demo:
@@ -74,6 +74,11 @@ acceptance-evaluation:
 # The ledger on Hyperledger Fabric: networks of this machine, made and killed.
 acceptance-fabric:
 	$(GO) run ./test/acceptance -list fabric -data $(DATA)
+
+# Members: attacked, loaded and killed, with the real programs. Its first number
+# needs network namespaces.
+acceptance-members:
+	$(GO) run ./test/acceptance -list members -data $(DATA)
 
 clean:
 	rm -rf $(OUT)

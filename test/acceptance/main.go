@@ -4,7 +4,8 @@
 // on captures, kills it and damages what it wrote; the list evaluation has it
 // say what is found of attacks that did not happen, how calm it is without
 // them, and how other detectors do on the same rows; the list fabric has a zone's
-// ledger on networks of Hyperledger Fabric, and kills what they are made of.
+// ledger on networks of Hyperledger Fabric, and kills what they are made of; the
+// list members attacks, loads and kills a zone's master and its followers.
 //
 // It names no file of the data. Below -data it finds captures by folder: every
 // folder "training" under pcaps, with the folders beside it whose names begin
@@ -30,14 +31,17 @@ import (
 
 // bench is what all checks work with.
 type bench struct {
-	data   string
-	dir    string // for everything that is made
-	binary string
-	kills  int
-	flips  int
-	zone   zoneData
-	state  string // learned and watched, made by the second check
-	report report // of that
+	data     string
+	dir      string // for everything that is made
+	binary   string
+	follower string // the follower's program
+	kills    int
+	flips    int
+	load     loadPlan
+	keep     bool
+	zone     zoneData
+	state    string // learned and watched, made by the second check
+	report   report // of that
 }
 
 // outcome is what a check came to.
@@ -84,23 +88,32 @@ func (b *bench) list(name string) []check {
 		return b.evaluation()
 	case "fabric":
 		return b.fabricList()
+	case "members":
+		return b.membersList()
 	}
 	return nil
 }
 
 func main() {
+	if len(os.Args) == 3 && stage(os.Args[1], os.Args[2]) {
+		return
+	}
 	var b bench
 	var list, skip, only string
-	flag.StringVar(&list, "list", "main", "the list to measure: main, evaluation or fabric")
+	flag.StringVar(&list, "list", "main", "the list to measure: main, evaluation, fabric or members")
 	flag.StringVar(&b.data, "data", "../shared/data", "directory with captures")
 	flag.IntVar(&b.kills, "kills", 50, "how often a replay is killed")
 	flag.IntVar(&b.flips, "flips", 200, "how many bytes are changed")
+	flag.IntVar(&b.load.Followers, "followers", 2000, "how many followers the load has")
+	flag.IntVar(&b.load.Rate, "rate", 5000, "how many messages a second they send")
+	flag.DurationVar(&b.load.For, "load", time.Minute, "for how long")
+	flag.BoolVar(&b.keep, "keep", false, "leave the run's directory, and say where it is")
 	flag.StringVar(&skip, "skip", "", "numbers to leave out, like 8; they count as short")
 	flag.StringVar(&only, "only", "", "numbers to run alone, like 1,6; the others count as short")
 	flag.Parse()
 	checks := b.list(list)
 	if checks == nil {
-		fmt.Fprintf(os.Stderr, "acceptance: there is no list %q, want main, evaluation or fabric\n", list)
+		fmt.Fprintf(os.Stderr, "acceptance: there is no list %q, want main, evaluation, fabric or members\n", list)
 		os.Exit(2)
 	}
 	short, err := b.run(checks, numbers(skip, len(checks)), numbers(only, len(checks)))
@@ -133,7 +146,13 @@ func (b *bench) run(checks []check, skip, only []int) (short int, err error) {
 	if b.dir, err = os.MkdirTemp("", "bellwether-acceptance-"); err != nil {
 		return 0, err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(b.dir)) }()
+	defer func() {
+		if b.keep {
+			fmt.Println("left:", b.dir)
+			return
+		}
+		err = errors.Join(err, os.RemoveAll(b.dir))
+	}()
 	if err := b.build(); err != nil {
 		return 0, err
 	}
@@ -173,13 +192,44 @@ func (b *bench) show(n int, name string, run func(*outcome) error) bool {
 	return o.holds
 }
 
-// build makes the program as users get it.
+// build makes the programs as users get them.
 func (b *bench) build() error {
-	b.binary = filepath.Join(b.dir, "bellwether")
-	cmd := exec.Command("go", "build", "-trimpath", "-o", b.binary, "./cmd/bellwether")
+	b.at(b.dir)
+	cmd := exec.Command("go", "build", "-trimpath", "-o", b.dir, "./cmd/bellwether", "./cmd/bellwether-follower")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("building the program: %w\n%s", err, out)
+		return fmt.Errorf("building the programs: %w\n%s", err, out)
 	}
 	return nil
+}
+
+// at says where the programs are.
+func (b *bench) at(dir string) {
+	b.dir, b.binary, b.follower = dir, filepath.Join(dir, "bellwether"), filepath.Join(dir, "bellwether-follower")
+}
+
+// The parts of the list members that run in a process of their own.
+const (
+	stageEnds = "in-a-namespace"
+	stageLoad = "load"
+)
+
+// stage runs such a part, and says whether there is one of the name.
+func stage(name, arg string) bool {
+	var err error
+	switch name {
+	case stageEnds:
+		var b bench
+		b.at(arg)
+		err = b.endsInNamespace()
+	case stageLoad:
+		err = runLoad(arg)
+	default:
+		return false
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "acceptance %s: %v\n", name, err)
+		os.Exit(1)
+	}
+	return true
 }

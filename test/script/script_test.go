@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -25,7 +26,7 @@ import (
 	"bellwether/internal/zone"
 )
 
-// program is the directory with the program under test.
+// program is the directory with the programs under test.
 var program string
 
 func TestMain(m *testing.M) {
@@ -36,9 +37,9 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		defer os.RemoveAll(program)
-		build := exec.Command("go", "build", "-o", filepath.Join(program, "bellwether"), "bellwether/cmd/bellwether")
+		build := exec.Command("go", "build", "-o", program, "bellwether/cmd/bellwether", "bellwether/cmd/bellwether-follower")
 		if out, err := build.CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "building the program: %v\n%s", err, out)
+			fmt.Fprintf(os.Stderr, "building the programs: %v\n%s", err, out)
 			return 1
 		}
 		return m.Run()
@@ -65,7 +66,7 @@ func TestScripts(t *testing.T) {
 			}
 			return false, fmt.Errorf("unknown condition %s", cond)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"home": home, "exits": exits, "hold": hold, "captureof": captureOf, "copystate": copyState, "network": fabricNetwork},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"home": home, "exits": exits, "hold": hold, "captureof": captureOf, "copystate": copyState, "network": fabricNetwork, "until": until, "inviteto": inviteTo},
 	})
 }
 
@@ -93,6 +94,28 @@ func fabricNetwork(ts *testscript.TestScript, neg bool, args []string) {
 			n.Down(context.Background())
 		}
 	})
+}
+
+// until runs a program again and again until its standard output matches:
+// until PATTERN PROGRAM ARG…
+func until(ts *testscript.TestScript, neg bool, args []string) {
+	pattern, err := regexp.Compile(args[0])
+	ts.Check(err)
+	for began := time.Now(); ; time.Sleep(50 * time.Millisecond) {
+		err := ts.Exec(args[1], args[2:]...)
+		if err == nil && pattern.MatchString(ts.ReadFile("stdout")) {
+			return
+		}
+		if time.Since(began) > 2*time.Minute {
+			ts.Fatalf("%s did not say %q within two minutes: %v", strings.Join(args[1:], " "), args[0], err)
+		}
+	}
+}
+
+// inviteTo sets a variable to an invite with a code: inviteto VARIABLE STATE FLAG…
+func inviteTo(ts *testscript.TestScript, neg bool, args []string) {
+	ts.Check(ts.Exec("bellwether", append([]string{"zone", "invite", "--state", args[1]}, args[2:]...)...))
+	ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile("stdout")))
 }
 
 // exits runs a program and wants it to end with a code: exits CODE PROGRAM ARG…
