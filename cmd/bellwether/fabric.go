@@ -47,8 +47,8 @@ half of them have to endorse.`,
 	}
 	c.Flags().StringVar(&o.Dir, "dir", "", "directory of the network")
 	c.MarkFlagRequired("dir")
-	c.Flags().StringVar(&o.Orderers, "orderers", network.Raft1, "orderers of a new network: 1, 3 or 4-bft")
-	c.Flags().IntVar(&o.Orgs, "orgs", 1, "organisations of a new network, each with a peer")
+	c.Flags().StringVar(&o.Orderers, "orderers", "", "orderers of a new network: 1, 3 or 4-bft (default 1)")
+	c.Flags().IntVar(&o.Orgs, "orgs", 0, "organisations of a new network, each with a peer, at most 8 (default 1)")
 	c.Flags().StringVar(&o.Programs, "programs", "", "directory with peer, orderer, configtxgen, osnadmin, core.yaml and orderer.yaml; default: built and cached")
 	return c
 }
@@ -190,7 +190,9 @@ too, and which 'bellwether chaincode --id' needs.`,
 				if err != nil {
 					return fmt.Errorf("fabric package: %w", err)
 				}
-				p.RootCert = string(root)
+				if p.RootCert = string(root); p.RootCert == "" {
+					return fmt.Errorf("fabric package: %s is empty", ca)
+				}
 			}
 			raw, err := p.Bytes()
 			if err != nil {

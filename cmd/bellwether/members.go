@@ -22,7 +22,8 @@ func memberCommands() []*cobra.Command {
 	return []*cobra.Command{membersCommand(), requestsCommand(), inviteCommand(), admitCommand(),
 		rollCommand("revoke NAME", "End a membership; what the member signed so far stands, and nothing more is taken from it", gateway.DoRevoke),
 		rollCommand("release NAME", "Take a revocation back, or what a malicious verdict led to", gateway.DoRelease),
-		rollCommand("epoch", "Begin another epoch: every ticket ends, and members need new ones", gateway.DoEpoch)}
+		rollCommand("epoch", "Begin another epoch: every ticket ends, and members need new ones", gateway.DoEpoch),
+		sayCommand()}
 }
 
 // orderFlags are the flags that every order has.
@@ -281,6 +282,36 @@ func rollCommand(use, short, do string) *cobra.Command {
 	}
 	f.add(c)
 	c.Flags().StringVar(&note, "note", "", "why, for whoever reads the ledger")
+	return c
+}
+
+func sayCommand() *cobra.Command {
+	var f orderFlags
+	var reply string
+	say := new(bus.Say)
+	c := &cobra.Command{
+		Use: "say NAME TEXT --state DIR", Short: "Say something to a member in the master's name, or with the name * to all",
+		Long: `Puts a message on the ledger, signed with the zone's key, from where it is delivered like
+any other. It takes a gateway that runs. With --reply it answers a request of the member to
+the master, by the request's H-ID as 'ledger show --json' prints it.`,
+		Example: "  bellwether zone say lamp 'firmware 2.1 is out' --state /var/lib/bellwether",
+		Args:    exactly(2, "a NAME and a TEXT"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			say.To, say.Content = zone.MemberID(args[0]), []byte(args[1])
+			if reply != "" {
+				if err := say.Reply.UnmarshalText([]byte(reply)); err != nil {
+					return usageError{fmt.Errorf("--reply: %w", err)}
+				}
+			}
+			return f.run(cmd, gateway.MemberOrder{Do: gateway.DoSay, Say: say}, func(w io.Writer, a gateway.MemberAnswer) error {
+				_, err := fmt.Fprintf(w, "said to %s, on the ledger as H-ID %s\n", args[0], a.ID)
+				return err
+			})
+		},
+	}
+	f.add(c)
+	c.Flags().StringVar(&reply, "reply", "", "H-ID of the request that this replies to")
+	c.Flags().BoolVar(&say.Seal, "seal", false, "encrypt it, so that only the member can read it")
 	return c
 }
 

@@ -200,7 +200,6 @@ the members of a table as ` + "`policy test`" + ` takes it.`,
 	fl.Uint64Var(&f.context.Size, "size", 0, "bytes of the message or object")
 	fl.Uint64Var(&f.context.Height, "height", 0, "height of the ledger")
 	fl.BoolVar(&f.context.Encrypted, "encrypted", false, "the message is encrypted")
-	fl.Uint64Var(&f.context.Trust, "trust", 0, "trust of the zone, 0 to 1000")
 	fl.StringVar(&f.cases, "cases", "", "table whose members are meant")
 	fl.BoolVar(&f.json, "json", false, "print as JSON")
 	return c

@@ -46,7 +46,6 @@ type caseContext struct {
 	Size      uint64 `yaml:"size"`
 	Height    uint64 `yaml:"height"`
 	Encrypted bool   `yaml:"encrypted"`
-	Trust     uint64 `yaml:"trust"` // 0 to 1000
 }
 
 // readCases reads a table; what it does not know is an error with its line.

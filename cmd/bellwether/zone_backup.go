@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,12 +18,17 @@ func zoneBackupCommand() *cobra.Command {
 	var dir string
 	var o gateway.BackupOptions
 	var asJSON bool
+	var to []string
 	c := &cobra.Command{
 		Use: "backup --state DIR --shares N --threshold K -o FILE", Short: "Write an encrypted backup of the zone, and shares of its key",
 		Long: `Writes the zone's key, ledger, models, alerts and journals, encrypted with a fresh random
 key, to FILE, and that key as N shares to FILE.share-1 and so on. Any K shares open the
 backup, fewer tell nothing. Give the shares to different holders, keep no copies beside the
 backup, and delete the files. A share is a few lines of text that can be printed and typed.
+
+With --to the shares go to members of the zone instead, one to each, encrypted to it and
+over the ledger, and no file of them is left here; the gateway has to run. A follower keeps
+its shares and prints them with 'bellwether-follower shares'.
 
 A gateway may run meanwhile: the backup is what the directory held at one moment.
 
@@ -34,12 +40,21 @@ so not in the backup.`,
 		Example: "  bellwether zone backup --state home --shares 5 --threshold 3 -o home.backup",
 		Args:    exactly(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if o.Shares == 0 {
+				o.Shares = len(to)
+			}
+			if len(to) > 0 && len(to) != o.Shares {
+				return usageError{fmt.Errorf("%d shares to %d members: want as many", o.Shares, len(to))}
+			}
 			if o.Threshold < 1 || o.Shares < o.Threshold || o.Shares > backup.MaxShares {
 				return usageError{fmt.Errorf("--threshold %d of --shares %d: want 1 to the number of shares, which is at most %d", o.Threshold, o.Shares, backup.MaxShares)}
 			}
 			o.Now = zone.TimeOf(time.Now())
 			r, err := gateway.Backup(cmd.Context(), dir, o)
 			if err != nil {
+				return err
+			}
+			if err := gateway.HandOut(cmd.Context(), dir, r, to); err != nil {
 				return err
 			}
 			if asJSON {
@@ -53,7 +68,8 @@ so not in the backup.`,
 	c.Flags().StringVarP(&o.File, "output", "o", "", "file to write")
 	c.Flags().IntVar(&o.Shares, "shares", 0, "how many shares the key is split into")
 	c.Flags().IntVar(&o.Threshold, "threshold", 0, "how many of them open the backup")
-	for _, name := range []string{"output", "shares", "threshold"} {
+	c.Flags().StringSliceVar(&to, "to", nil, "members that get one share each, separated by commas")
+	for _, name := range []string{"output", "threshold"} {
 		c.MarkFlagRequired(name)
 	}
 	c.Flags().BoolVar(&o.Store, "with-store", false, "the stored snapshots too")
@@ -66,7 +82,11 @@ func printBackup(w io.Writer, r *gateway.BackupReport) {
 	if !r.Store {
 		fmt.Fprintln(w, "the stored snapshots are not in it (--with-store)")
 	}
-	fmt.Fprintf(w, "any %d of these shares open it; give them to different holders, then delete them here:\n", r.Threshold)
+	if len(r.Holders) > 0 {
+		fmt.Fprintf(w, "any %d of the shares open it; they are on the ledger for %s\n", r.Threshold, strings.Join(r.Holders, ", "))
+	} else {
+		fmt.Fprintf(w, "any %d of these shares open it; give them to different holders, then delete them here:\n", r.Threshold)
+	}
 	for _, s := range r.Shares {
 		fmt.Fprintf(w, "  %s\n", s)
 	}
@@ -128,6 +148,9 @@ func printRestore(w io.Writer, r *gateway.RestoreReport) {
 	}
 	if r.Stranded {
 		fmt.Fprintln(w, "a replay was under way and cannot go on without them: give it up with `bellwether replay --state DIR --abandon`")
+	}
+	if r.Members {
+		fmt.Fprintf(w, "open invites were taken back; who was revoked after %s, and epochs and policies since, are not in it: decide them again\n", r.Made)
 	}
 	fmt.Fprintf(w, "anchor %s\n", r.Anchor)
 	if r.Drill {

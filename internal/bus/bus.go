@@ -103,12 +103,14 @@ type Hub struct {
 	master   crypto.Signer
 	ledger   Ledger
 	desk     *Desk
+	lowest   uint64 // position on the wire, see Desk.Restored
 	tls      *Certificate
 	payloads *payloads
 	objects  *objects
 	cursors  *cursors
 	frames   frames
 	queue    chan *item    // to the committer
+	own      chan *saying  // of the master, likewise
 	look     chan struct{} // there may be new blocks; has room for one
 	refusals refusals
 	counts   counts
@@ -138,7 +140,7 @@ func Open(ctx context.Context, dir string, z zone.Hash, master crypto.Signer, l 
 	if _, ok := master.Public().(ed25519.PublicKey); !ok {
 		return nil, fmt.Errorf("hub: the key is a %T, not Ed25519", master.Public())
 	}
-	h := &Hub{o: o, zone: z, master: master, ledger: l, desk: desk, queue: make(chan *item, 4096), look: make(chan struct{}, 1),
+	h := &Hub{o: o, zone: z, master: master, ledger: l, desk: desk, lowest: desk.lowest(), queue: make(chan *item, 4096), own: make(chan *saying), look: make(chan struct{}, 1),
 		members: map[zone.MemberID]*member{}, sessions: map[*session]bool{}}
 	h.expires.Store(never)
 	h.refusals.log = o.Log

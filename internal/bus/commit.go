@@ -27,6 +27,7 @@ type item struct {
 	checked *contract.Checked // nil: another's, or to be refused
 	object  []byte            // its COSE_Sign1
 	payload []byte
+	again   []*session // that handed it in too, in the same batch: they get the same answer
 }
 
 // commit brings to the ledger what members hand in, and follows it, until ctx ends
@@ -44,6 +45,8 @@ func (h *Hub) commit(ctx context.Context) error {
 			err = h.follow(ctx, nil)
 		case <-tick.C:
 			err = h.follow(ctx, nil)
+		case w := <-h.own:
+			err = h.say(context.WithoutCancel(ctx), w)
 		case it := <-h.queue:
 			batch := h.gather(ctx, it, last.Add(commitEvery))
 			// What was begun is not cut short.
@@ -90,23 +93,22 @@ func (h *Hub) gather(ctx context.Context, first *item, until time.Time) []*item 
 // submit brings a batch to the ledger: payloads first, durably; then the
 // transactions, in one or more blocks; then everything goes its way.
 func (h *Hub) submit(ctx context.Context, batch []*item) error {
-	ready, again, err := h.sort(ctx, batch)
+	ready, err := h.sort(ctx, batch)
 	if err != nil {
 		return err
 	}
-	for _, it := range again { // before those that follow them: receipts come in order
-		if err := h.repeat(ctx, it); err != nil {
-			return err
-		}
-	}
 	if err := h.store(ready); err != nil {
 		return err
+	}
+	refuse := func(it *item, code contract.Code, reason string) {
+		h.objects.refused(it.tx.ID)
+		h.refuse(it, code, reason)
 	}
 	mine := make(map[string]*item, len(ready))
 	broken := map[zone.MemberID]bool{} // one of its transactions was refused
 	for _, it := range ready {
 		if broken[it.tx.Member] {
-			h.refuse(it, contract.CodeOrder, "one before it was refused")
+			refuse(it, contract.CodeOrder, "one before it was refused")
 			continue
 		}
 		var refused *contract.RejectError
@@ -115,7 +117,7 @@ func (h *Hub) submit(ctx context.Context, batch []*item) error {
 			mine[string(it.checked.Raw())] = it
 		case errors.As(err, &refused):
 			broken[it.tx.Member] = true
-			h.refuse(it, refused.Code, refused.Reason)
+			refuse(it, refused.Code, refused.Reason)
 		default:
 			return err
 		}
@@ -132,37 +134,47 @@ func (h *Hub) submit(ctx context.Context, batch []*item) error {
 	return nil
 }
 
-// sort gives the items that come next for their members, and those that come again
-// within the batch. What stands on the ledger has its answer at once, so that
+// sort gives the items that come next for their members. What stands on the ledger
+// has its answer at once, what comes twice in the batch has it with the first, so that
 // receipts come in order; what comes too early is refused. So the ledger is never
 // asked to search its past.
-func (h *Hub) sort(ctx context.Context, batch []*item) (ready, again []*item, err error) {
+func (h *Hub) sort(ctx context.Context, batch []*item) (ready []*item, err error) {
 	next := map[zone.MemberID]uint64{}
+	first := map[zone.HID]*item{}
 	for _, it := range batch {
 		n, seen := next[it.tx.Member]
 		if !seen {
 			m, _, err := contract.ReadMember(h.ledger.State(), it.tx.Member)
 			if err != nil {
-				return nil, nil, err
+				return nil, err
 			}
 			n = m.N + 1
 		}
+		twin := first[it.tx.ID]
 		switch {
-		case it.tx.N < n && it.tx.N <= h.member(it.tx.Member).n:
-			if err := h.repeat(ctx, it); err != nil {
-				return nil, nil, err
-			}
+		case twin != nil:
+			twin.again = append(twin.again, it.s)
 		case it.tx.N < n:
-			again = append(again, it)
+			if err := h.repeat(ctx, it); err != nil {
+				return nil, err
+			}
 		case it.tx.N > n:
 			h.refuse(it, contract.CodeOrder, "a number was left out")
 		default:
 			ready = append(ready, it)
+			first[it.tx.ID] = it
 			n++
 		}
 		next[it.tx.Member] = n
 	}
-	return ready, again, nil
+	return ready, nil
+}
+
+// answer answers a transaction to all who handed it in.
+func (it *item) answer(f message.Frame) {
+	for _, s := range append(it.again, it.s) {
+		s.answer(f)
+	}
 }
 
 // store makes the payloads durable that go with transactions.
@@ -194,12 +206,9 @@ func (h *Hub) store(ready []*item) error {
 
 // refuse tells a member that its transaction is not on the ledger.
 func (h *Hub) refuse(it *item, code contract.Code, reason string) {
-	if b, ok := it.tx.Body.(*contract.Message); ok && b.Op.OnData() && b.Op.Carries() {
-		h.objects.refused(it.tx.ID)
-	}
 	h.counts.refused.Add(1)
 	h.refusals.note(string(code), it.tx.Member, it.s.from, reason)
-	it.s.answer(&message.Refusal{N: it.tx.N, Code: code})
+	it.answer(&message.Refusal{N: it.tx.N, Code: code})
 }
 
 // repeat answers a transaction whose number was used before: by its receipt if it

@@ -1,13 +1,16 @@
 package bus
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"bellwether/internal/contract"
+	"bellwether/internal/ledger/ledgertest"
 	"bellwether/internal/message"
 	"bellwether/internal/zone"
 )
@@ -214,8 +217,25 @@ func TestData(t *testing.T) {
 			t.Errorf("object %d %q, want %d %q", o.N, o.Payload, n, want)
 		}
 	}
-	act(a, "a", contract.OpCreate, "off")
+	body := &contract.Message{To: "a", Op: contract.OpCreate, Object: "state"}
+	payload := salted("off")
+	body.Hash, body.Size = contract.PayloadHash(payload), uint32(len(payload))
+	created := a.sign(body)
+	a.say(&message.Submit{Object: created, Payload: payload})
+	want[*message.Receipt](a)
 	read(a, "off")
+	// What comes again and is refused takes nothing away: with another payload, or
+	// when its number is long past.
+	if got := a.refusal(created, salted("other")); got != contract.CodeMalformed {
+		t.Errorf("refused with %q", got)
+	}
+	read(b, "off")
+	for range message.Credit {
+		read(a, "off")
+	}
+	if got := a.refusal(created, payload); got != contract.CodeOrder {
+		t.Errorf("refused with %q", got)
+	}
 	read(b, "off")
 	act(b, "a", contract.OpUpdate, "on")
 	if got := content(t, want[*message.Delivery](a)); got != "b: on" {
@@ -227,8 +247,7 @@ func TestData(t *testing.T) {
 	p.restart()
 	b.open()
 	read(b, "on")
-	body := &contract.Message{To: "a", Op: contract.OpCreate, Object: "state"}
-	payload := salted("again")
+	payload = salted("again")
 	body.Hash, body.Size = contract.PayloadHash(payload), uint32(len(payload))
 	if got := b.refusal(b.signAs(b.n+1, body), payload); got != contract.CodeTransition {
 		t.Errorf("refused with %q", got)
@@ -245,6 +264,103 @@ func TestData(t *testing.T) {
 	}
 	if got := content(t, want[*message.Delivery](a)); got != "b delete state" {
 		t.Errorf("delivered %q", got)
+	}
+}
+
+// TestTwice: a transaction that comes twice before it stands on the ledger, as over
+// a connection that was lost and the next one, has a receipt both times. After a
+// refusal the follower would sign it anew, and it would be said twice.
+func TestTwice(t *testing.T) {
+	p := newPlace(t, Options{})
+	a := p.peer("a")
+	a.join(Grant{})
+	for range 20 {
+		b, payload := a.message("master", "x")
+		once := &message.Submit{Object: a.sign(b), Payload: payload}
+		a.say(once)
+		a.say(once)
+		first, second := want[*message.Receipt](a), want[*message.Receipt](a)
+		if first.N != a.n || *first != *second {
+			t.Fatalf("%+v, then %+v", first, second)
+		}
+	}
+}
+
+// TestRestored: after a backup was restored, positions and serials are above those
+// that followers saw before, and what they acknowledged then moves nothing.
+func TestRestored(t *testing.T) {
+	p := newPlace(t, Options{})
+	a, b := p.peer("a"), p.peer("b")
+	a.join(Grant{})
+	b.join(Grant{})
+	a.send("b", "1")
+	before := want[*message.Delivery](b)
+	code, err := p.desk.Invite("", Grant{}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.desk.Restored(); err != nil {
+		t.Fatal(err)
+	}
+	p.restart()
+	a.open()
+	b.open()
+	again := want[*message.Delivery](b)
+	if again.Position <= before.Position || content(t, again) != content(t, before) {
+		t.Errorf("position %d, before %d", again.Position, before.Position)
+	}
+	b.say(&message.Ack{Position: before.Position})
+	b.close()
+	b.open()
+	if d := want[*message.Delivery](b); d.Position != again.Position {
+		t.Errorf("%d was acknowledged by %d, of the time before: %d comes", again.Position, before.Position, d.Position)
+	}
+	b.say(&message.Ack{Position: again.Position})
+	a.send("b", "2")
+	if got := content(t, want[*message.Delivery](b)); got != "a: 2" {
+		t.Errorf("delivered %q", got)
+	}
+	raw, err := p.desk.Admit(p.ledger.State(), p.ledger.Height(), b.identity(), Grant{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if k, _, err := contract.ParseTicket(raw); err != nil || k.Serial != 1<<32+1 {
+		t.Errorf("ticket %+v, %v", k, err)
+	}
+	c := p.peer("c")
+	c.code = code
+	if err := c.attempt(t.Context(), nil); !errors.Is(err, errRefused) {
+		t.Errorf("a code of before the restore: %v", err)
+	}
+}
+
+// TestLifetime: tickets that are signed while no hub runs hold as long as those that
+// are signed while one does.
+func TestLifetime(t *testing.T) {
+	p := newPlace(t, Options{})
+	p.stop()
+	members := filepath.Join(p.dir, "members")
+	for _, lifetime := range []uint64{7, 0, Lifetime, 0} {
+		d, err := OpenDesk(members, p.zone, ledgertest.Master(), lifetime)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := d.lifetime
+		if lifetime != 0 && want != lifetime {
+			t.Errorf("%d, want %d", want, lifetime)
+		}
+		if err := errors.Join(d.renew(), d.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if d, err = OpenDesk(members, p.zone, ledgertest.Master(), 0); err != nil {
+			t.Fatal(err)
+		}
+		if d.lifetime != want {
+			t.Errorf("opened again, %d, want %d", d.lifetime, want)
+		}
+		if err := d.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

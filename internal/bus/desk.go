@@ -27,7 +27,8 @@ import (
 // invites, and tickets whose member has not associated.
 const deskKind = "desk"
 
-const deskFile = "desk.log"
+// DeskFile is the name of the desk's journal.
+const DeskFile = "desk.log"
 
 // The bounds of a desk.
 const (
@@ -36,8 +37,12 @@ const (
 	maxIssued   = 8192
 )
 
-// Role is that of a member for which none was given.
-const Role = "device"
+// Role is that of a member for which none was given, and Lifetime how many blocks a
+// ticket holds for.
+const (
+	Role     = "device"
+	Lifetime = 100_000_000
+)
 
 // Grant is what the operator says of a follower in its ticket.
 type Grant struct {
@@ -64,6 +69,9 @@ type note struct {
 	Ticket  []byte    `json:"ticket,omitempty"`
 	Done    string    `json:"done,omitempty"`    // a request that was answered
 	Address string    `json:"address,omitempty"` // HOST:PORT, for invites
+
+	Lifetime uint64 `json:"lifetime,omitempty"` // of tickets, in blocks
+	Restored uint64 `json:"restored,omitempty"` // how often the zone was restored from a backup
 }
 
 // invite is a one-time code that admits by itself.
@@ -83,10 +91,9 @@ type issued struct {
 // Desk is where followers ask to be admitted, and are. It may be used by many
 // goroutines, and by a program that does nothing else while no hub runs.
 type Desk struct {
-	path     string
-	zone     zone.Hash
-	master   crypto.Signer
-	lifetime uint64
+	path   string
+	zone   zone.Hash
+	master crypto.Signer
 
 	mu       sync.Mutex // guards what follows
 	journal  *journal.Journal
@@ -94,15 +101,17 @@ type Desk struct {
 	invites  map[zone.Hash]invite
 	issued   map[zone.MemberID]issued
 	address  string
+	lifetime uint64
+	restored uint64
 }
 
 // OpenDesk opens the desk in dir, and makes it if it is missing. Tickets hold for
-// lifetime blocks.
+// lifetime blocks; 0: as many as was said the last time, at first Lifetime.
 func OpenDesk(dir string, z zone.Hash, master crypto.Signer, lifetime uint64) (*Desk, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("desk: %w", err)
 	}
-	d := &Desk{path: filepath.Join(dir, deskFile), zone: z, master: master, lifetime: cmp.Or(lifetime, 100_000_000),
+	d := &Desk{path: filepath.Join(dir, DeskFile), zone: z, master: master, lifetime: Lifetime,
 		requests: map[string]Request{}, invites: map[zone.Hash]invite{}, issued: map[zone.MemberID]issued{}}
 	var err error
 	d.journal, err = journal.Open(d.path, deskKind, func(_ int, raw []byte) error {
@@ -114,6 +123,11 @@ func OpenDesk(dir string, z zone.Hash, master crypto.Signer, lifetime uint64) (*
 	})
 	if err != nil {
 		return nil, fmt.Errorf("desk: %w", err)
+	}
+	if lifetime != 0 && lifetime != d.lifetime {
+		if err := d.keep(note{Lifetime: lifetime}); err != nil {
+			return nil, errors.Join(err, d.journal.Close())
+		}
 	}
 	return d, nil
 }
@@ -141,6 +155,8 @@ func (d *Desk) apply(n note) error {
 	}
 	delete(d.requests, n.Done)
 	d.address = cmp.Or(n.Address, d.address)
+	d.lifetime = cmp.Or(n.Lifetime, d.lifetime)
+	d.restored = max(n.Restored, d.restored)
 	return nil
 }
 
@@ -180,7 +196,7 @@ func (d *Desk) renew() error {
 			raws = append(raws, raw)
 			return err
 		}
-		errs := []error{add(note{Address: d.address})}
+		errs := []error{add(note{Address: d.address, Lifetime: d.lifetime, Restored: d.restored})}
 		for _, r := range d.requests {
 			errs = append(errs, add(note{Request: &r}))
 		}
@@ -292,6 +308,27 @@ func (d *Desk) TakeBack() (n int, err error) {
 	return len(notes), d.keep(notes...)
 }
 
+// Restored notes that what is here was restored from a backup. What happened since is
+// not known: codes that were used meanwhile would be good again, so all are taken
+// back; and followers have seen tickets and positions that are not on this ledger, so
+// those to come are above them.
+func (d *Desk) Restored() error {
+	if _, err := d.TakeBack(); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.keep(note{Restored: d.restored + 1})
+}
+
+// lowest is the lowest position on the wire. Before the zone was restored the last
+// time, nobody has seen one as high.
+func (d *Desk) lowest() uint64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.restored << 48
+}
+
 // Admit signs a ticket for a follower and keeps it until the follower has fetched
 // it and associated. What the grant leaves out is, for a member, what its last
 // ticket said.
@@ -345,7 +382,7 @@ func claim(state ledger.Reader, m contract.MemberState, id message.Identity) err
 // ticket makes the next ticket of a member.
 func (d *Desk) ticket(name zone.MemberID, key [32]byte, g Grant, m contract.MemberState, height, epoch uint64) *contract.Ticket {
 	t := &contract.Ticket{Zone: d.zone, Member: name, Key: key, Role: cmp.Or(g.Role, m.Role, Role), Maker: cmp.Or(g.Maker, m.Maker),
-		Firmware: cmp.Or(g.Firmware, m.Firmware), MAC: cmp.Or(g.MAC, m.MAC), Until: height + d.lifetime, Epoch: epoch, Serial: m.Serial + 1}
+		Firmware: cmp.Or(g.Firmware, m.Firmware), MAC: cmp.Or(g.MAC, m.MAC), Until: height + d.lifetime, Epoch: epoch, Serial: max(m.Serial, d.restored<<32) + 1}
 	if out, ok := d.issued[name]; ok {
 		t.Serial = max(t.Serial, out.Serial+1)
 	}

@@ -86,6 +86,7 @@ func (h *Hub) turnAway(w http.ResponseWriter, r *http.Request, who message.Ident
 type entrance struct {
 	standing message.Standing
 	ticket   []byte // to associate with; nil: none, or the follower has it
+	epoch    uint64 // of the zone, before any of the rest was looked at
 	member   contract.MemberState
 }
 
@@ -130,6 +131,11 @@ func (h *Hub) bound(l *link, hello *message.Hello) error {
 // place says where who proved its key stands.
 func (h *Hub) place(who message.Identity, hello *message.Hello, from net.Addr) (e entrance, err error) {
 	state, height := h.ledger.State(), h.ledger.Height()
+	roll, err := contract.ReadRoll(state)
+	if err != nil {
+		return e, err
+	}
+	e.epoch = roll.Epoch
 	if e.member, _, err = contract.ReadMember(state, who.Member); err != nil {
 		return e, err
 	}
@@ -248,21 +254,14 @@ func host(a net.Addr) string {
 // converse keeps a session from its welcome to its end.
 func (h *Hub) converse(conn *websocket.Conn, below net.Conn, who message.Identity, e entrance) {
 	s, from := h.newSession(conn, below, who), below.RemoteAddr()
-	s.stands = e.standing
+	s.stands, s.epoch = e.standing, e.epoch
 	if !h.enter(s) {
 		h.refusals.note(refusedBusy, who.Member, from, "there are as many sessions as there may be")
 		conn.Close(websocket.StatusTryAgainLater, string(byeBusy))
 		return
 	}
 	defer h.leave(s)
-	roll, err := contract.ReadRoll(h.ledger.State())
-	if err != nil {
-		h.o.Log.Error("a session could not begin", "member", who.Member, "error", err)
-		conn.CloseNow()
-		return
-	}
-	s.epoch = roll.Epoch
-	s.tell(&message.Welcome{Standing: e.standing, Height: h.ledger.Height(), Epoch: roll.Epoch, N: e.member.N, Newest: e.member.Newest})
+	s.tell(&message.Welcome{Standing: e.standing, Height: h.ledger.Height(), Epoch: e.epoch, N: e.member.N, Newest: e.member.Newest})
 	if e.ticket != nil {
 		s.tell(&message.Ticket{Ticket: e.ticket})
 	}
@@ -290,12 +289,18 @@ func (s *session) begin(m *member) {
 // maxPending is how many sessions may wait to be admitted. The oldest gives way.
 const maxPending = 64
 
-// enter counts a session in, unless there are too many.
+// enter counts a session in, unless there are too many. Whoever it is of has no other
+// from now on.
 func (h *Hub) enter(s *session) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closed {
 		return false
+	}
+	for other := range h.sessions {
+		if other.id.Member == s.id.Member && s.id.Key.Equal(other.id.Key) {
+			other.end(byeReplaced)
+		}
 	}
 	if s.stands == message.StandingPending {
 		var oldest *session

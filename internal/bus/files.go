@@ -14,7 +14,7 @@ import (
 )
 
 // Files are the names of what a hub keeps in its directory beside payloads.
-func Files() []string { return []string{certificateFile, deskFile, cursorFile, objectFile} }
+func Files() []string { return []string{certificateFile, DeskFile, cursorFile, objectFile} }
 
 // IsPayloadFile reports the name of a segment of payloads.
 func IsPayloadFile(name string) bool {
@@ -30,7 +30,7 @@ func Damage(dir string) []error {
 	if _, err := ReadCertificate(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		errs = append(errs, err)
 	}
-	errs = append(errs, damage(filepath.Join(dir, deskFile), deskKind, func(_ int, raw []byte) error {
+	errs = append(errs, damage(filepath.Join(dir, DeskFile), deskKind, func(_ int, raw []byte) error {
 		n, err := parseNote(raw)
 		if err == nil && n.Ticket != nil {
 			_, _, err = contract.ParseTicket(n.Ticket)

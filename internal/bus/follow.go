@@ -66,7 +66,7 @@ func (h *Hub) take(it *item, at position) (recheck bool, err error) {
 		h.o.OnMessage(Heard{From: tx.Member, To: b.To, Op: b.Op, Size: b.Size, Received: tx.Time, ID: tx.ID, Block: at.block()})
 	}
 	if it.s != nil {
-		it.s.answer(&message.Receipt{N: tx.N, ID: tx.ID, Block: at.block()})
+		it.answer(&message.Receipt{N: tx.N, ID: tx.ID, Block: at.block()})
 	}
 	switch b := tx.Body.(type) {
 	case *contract.Associated:
@@ -96,7 +96,7 @@ func (h *Hub) route(it *item, b *contract.Message, at position) error {
 	}
 	to := h.recipients(it.tx.Member, b)
 	if it.s != nil && len(to) > 0 {
-		h.frames.put(at, it.delivery(at))
+		h.frames.put(at, h.delivery(at, it.tx.Time, it.object, it.payload))
 	}
 	for _, m := range to {
 		m.push(at)
@@ -137,13 +137,9 @@ func (h *Hub) answerRead(it *item, b *contract.Message) error {
 	return nil
 }
 
-// delivery is the frame that brings the item's message to somebody.
-func (it *item) delivery(at position) []byte {
-	return delivery(at, it.tx.Time, it.object, it.payload)
-}
-
-func delivery(at position, received zone.Time, object, payload []byte) []byte {
-	raw, err := message.Bytes(&message.Delivery{Position: uint64(at), Received: received, Object: object, Payload: payload})
+// delivery is the frame that brings a message to somebody.
+func (h *Hub) delivery(at position, received zone.Time, object, payload []byte) []byte {
+	raw, err := message.Bytes(&message.Delivery{Position: h.lowest + uint64(at), Received: received, Object: object, Payload: payload})
 	if err != nil {
 		panic(err) // byte strings and integers have an encoding
 	}
@@ -178,7 +174,7 @@ func (h *Hub) frame(ctx context.Context, at position) ([]byte, error) {
 			return nil, err
 		}
 	}
-	return delivery(at, received, object, payload), nil
+	return h.delivery(at, received, object, payload), nil
 }
 
 // refill reads from the ledger what else waits for a member. It is done when there
@@ -238,10 +234,10 @@ const never = ^uint64(0)
 // recheck ends the sessions of those who may not speak any more. Height is that of
 // the block that was followed.
 func (h *Hub) recheck(height uint64) error {
+	h.expires.Store(never) // before they are counted: who enters behind that says for itself
 	h.mu.Lock()
 	all := slices.Collect(maps.Keys(h.sessions))
 	h.mu.Unlock()
-	h.expires.Store(never)
 	for _, s := range all {
 		if err := h.stands(s, height); err != nil {
 			return err

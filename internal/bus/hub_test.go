@@ -347,15 +347,8 @@ func (f *peer) associate(ticket []byte) {
 // content checks a delivery and gives sender and content.
 func content(tb testing.TB, d *message.Delivery) string {
 	tb.Helper()
-	raw, err := contract.Receive(d.Object, d.Received)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tx, err := contract.Parse(raw)
-	if err == nil {
-		err = tx.Verify()
-	}
-	if err != nil {
+	tx := delivered(tb, d)
+	if err := tx.Verify(); err != nil {
 		tb.Fatal(err)
 	}
 	b := tx.Body.(*contract.Message)

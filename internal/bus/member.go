@@ -72,11 +72,14 @@ func (m *member) push(at position) {
 }
 
 // next gives the next position to deliver within the credit, and counts it as
-// sent. refill says that the ledger has to be read for more.
-func (m *member) next() (at position, ok, refill bool) {
+// sent. refill says that the ledger has to be read for more. A session that was
+// replaced gets nothing: what it sent would count as sent by the new one.
+func (m *member) next(s *session) (at position, ok, refill bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch {
+	case m.session != s:
+		return 0, false, false
 	case m.sent >= message.Credit:
 		return 0, false, false
 	case m.sent < len(m.wait):
@@ -87,10 +90,10 @@ func (m *member) next() (at position, ok, refill bool) {
 }
 
 // skip takes a position away that was just given by next: nothing is left of it.
-func (m *member) skip(at position) {
+func (m *member) skip(s *session, at position) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.sent == 0 || m.wait[m.sent-1] != at {
+	if m.session != s || m.sent == 0 || m.wait[m.sent-1] != at {
 		return
 	}
 	m.sent--
@@ -99,11 +102,11 @@ func (m *member) skip(at position) {
 
 // acknowledge takes what was sent up to a position, and reports whether that
 // changed anything.
-func (m *member) acknowledge(at position) (cursor position, changed bool) {
+func (m *member) acknowledge(s *session, at position) (cursor position, changed bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	k := 0
-	for k < m.sent && m.wait[k] <= at {
+	for m.session == s && k < m.sent && m.wait[k] <= at {
 		k++
 	}
 	if k == 0 {

@@ -114,7 +114,8 @@ func (o *objects) add(all []version) error {
 	return nil
 }
 
-// refused takes a version back whose transaction is not on the ledger.
+// refused takes a version back, if there is one, that was added for a transaction
+// which the ledger did not take.
 func (o *objects) refused(id zone.HID) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -192,7 +192,7 @@ func (s *session) flush(ctx context.Context) error {
 
 // deliver writes the next delivery, and reports whether there may be more.
 func (s *session) deliver(ctx context.Context, m *member) (more bool, err error) {
-	at, ok, refill := m.next()
+	at, ok, refill := m.next(s)
 	if refill {
 		return true, s.hub.refill(ctx, m)
 	}
@@ -206,7 +206,7 @@ func (s *session) deliver(ctx context.Context, m *member) (more bool, err error)
 	}
 	if raw == nil {
 		s.hub.counts.expired.Add(1)
-		m.skip(at)
+		m.skip(s, at)
 		return true, nil
 	}
 	s.hub.counts.delivered.Add(1)
@@ -269,7 +269,9 @@ func errText(err error, otherwise string) string {
 func (s *session) take(ctx context.Context, f message.Frame, size int) contract.Code {
 	switch f := f.(type) {
 	case *message.Ack:
-		s.acknowledge(position(f.Position))
+		if f.Position >= s.hub.lowest { // else of the time before a backup was restored
+			s.acknowledge(position(f.Position - s.hub.lowest))
+		}
 		return ""
 	case *message.Lookup, *message.Submit:
 		if s.standing() == message.StandingPending {
@@ -323,7 +325,7 @@ func (s *session) acknowledge(at position) {
 	if m == nil {
 		return
 	}
-	if cursor, changed := m.acknowledge(at); changed {
+	if cursor, changed := m.acknowledge(s, at); changed {
 		s.hub.cursors.set(m.name, cursor)
 		s.nudge()
 	}

@@ -267,6 +267,23 @@ func TestReplaced(t *testing.T) {
 	want[*message.Receipt](&second)
 }
 
+// TestReplacedBefore: nor has who is no member yet, so that nobody takes the places of
+// others with a ticket that it does not associate with.
+func TestReplacedBefore(t *testing.T) {
+	p := newPlace(t, Options{Max: 1})
+	a := p.peer("a")
+	if _, err := p.desk.Admit(p.ledger.State(), p.ledger.Height(), a.identity(), Grant{}); err != nil {
+		t.Fatal(err)
+	}
+	a.open()
+	for range maxPending + 1 {
+		last := *a
+		a.open()
+		last.wantBye(byeReplaced)
+	}
+	p.peer("b").join(Grant{})
+}
+
 // TestDeadPeer: a follower that is gone without a word is found within 30 s.
 func TestDeadPeer(t *testing.T) {
 	if testing.Short() {

@@ -88,7 +88,7 @@ func (v *Validator) apply(s State, height uint64, t *Signed) error {
 		return reject(CodeZone, "it is of zone %s, this is %s", t.Zone.Short(), z.ID.Short())
 	}
 	if t.Member != "" {
-		return v.applyToMember(s, height, t)
+		return v.applyToMember(s, height, z, t)
 	}
 	if !t.Key.Equal(ed25519.PublicKey(z.Master[:])) {
 		return reject(CodeAuthority, "key %x is not the zone's master", []byte(t.Key[:4]))

@@ -57,6 +57,9 @@ func (t *Tx) checkMember() error {
 	if t.Device != (zone.MAC{}) {
 		return reject(CodeRange, "%s is not about a device", t.Kind)
 	}
+	if t.Member == zone.Master && t.Kind == KindMessage {
+		return nil
+	}
 	if t.Member != "" && !t.Member.Valid() {
 		return reject(CodeRange, "no follower can be called %q", string(t.Member))
 	}

@@ -66,11 +66,14 @@ func PayloadHash(payload []byte) zone.Hash {
 	return sha256.Sum256(append([]byte(payloadDomain), payload...))
 }
 
-// applyToMember takes what a member says.
-func (v *Validator) applyToMember(s State, height uint64, t *Signed) error {
+// applyToMember takes what a member says. The master is one without a ticket.
+func (v *Validator) applyToMember(s State, height uint64, z ZoneState, t *Signed) error {
 	m, known, err := ReadMember(s, t.Member)
 	if err != nil {
 		return err
+	}
+	if t.Member == zone.Master {
+		m, known = MemberState{Member: zone.Master, Key: z.Master, N: m.N, Newest: m.Newest, Role: string(zone.Master)}, true
 	}
 	if known && m.Key != [32]byte{} && [32]byte(t.Key) != m.Key {
 		return reject(CodeAuthority, "key %x is not the one of %s", []byte(t.Key[:4]), t.Member)
@@ -86,8 +89,10 @@ func (v *Validator) applyToMember(s State, height uint64, t *Signed) error {
 		if !known || m.Key == [32]byte{} {
 			return reject(CodeAssociation, "%s is not associated: its first transaction must be that", t.Member)
 		}
-		if err := m.Standing(s, height); err != nil {
-			return err
+		if t.Member != zone.Master {
+			if err := m.Standing(s, height); err != nil {
+				return err
+			}
 		}
 		return v.pass(s, height, b, m, t.ID)
 	}
@@ -173,6 +178,9 @@ func (v *Validator) pass(s State, height uint64, b *Message, m MemberState, id z
 // recipient gives the member that a message is for; of the master and of everyone
 // only the name.
 func (b *Message) recipient(s Reader, from MemberState) (*MemberState, error) {
+	if b.To == from.Member && !b.Op.OnData() {
+		return nil, reject(CodeRecipient, "a message of %s to itself", b.To)
+	}
 	if b.To == zone.Master || b.To == zone.Everyone {
 		return &MemberState{Member: b.To, Role: string(b.To)}, nil
 	}
@@ -184,8 +192,6 @@ func (b *Message) recipient(s Reader, from MemberState) (*MemberState, error) {
 		return nil, reject(CodeRecipient, "%s is not a member of this zone", b.To)
 	case to.Revoked:
 		return nil, reject(CodeRecipient, "%s was revoked", b.To)
-	case b.To == from.Member && !b.Op.OnData():
-		return nil, reject(CodeRecipient, "a message of %s to itself", b.To)
 	}
 	return &to, nil
 }
@@ -224,9 +230,13 @@ func (v *Validator) allow(s Reader, height uint64, b *Message, from, to *MemberS
 	if err != nil {
 		return err
 	}
-	// Who is flagged has been refused before, unless the operator released it.
+	// A sender that is flagged has been refused before; whom it reaches may be.
+	since, malicious, err := to.malicious(s)
+	if err != nil {
+		return err
+	}
 	d := set.Decide(policy.Request{
-		Principal: describe(from), Action: b.Op.String(), Resource: b.resource(to),
+		Principal: describe(from), Action: b.Op.String(), Resource: b.resource(to, malicious && since > to.Released),
 		Context: policy.Context{Size: uint64(b.Size), Height: height, Encrypted: b.Sealed},
 	})
 	if !d.Allowed {
@@ -235,14 +245,16 @@ func (v *Validator) allow(s Reader, height uint64, b *Message, from, to *MemberS
 	return nil
 }
 
-func (b *Message) resource(to *MemberState) policy.Resource {
+func (b *Message) resource(to *MemberState, flagged bool) policy.Resource {
+	owner := describe(to)
+	owner.Flagged = flagged
 	switch {
 	case b.Op.OnData():
-		return policy.Object{Owner: describe(to), Name: b.Object}
+		return policy.Object{Owner: owner, Name: b.Object}
 	case b.To == zone.Everyone:
 		return policy.Group(policy.Everyone)
 	}
-	return describe(to)
+	return owner
 }
 
 // describe gives a member as the policy sees it.

@@ -20,7 +20,6 @@ type club struct {
 	state  Memory
 	v      Validator
 	height uint64
-	roll   uint64
 	at     zone.Time
 }
 
@@ -162,6 +161,28 @@ func TestMembers(t *testing.T) {
 	if got := c.member("lamp"); got != want {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
+	master := func(n uint64, b Body, by byte) error {
+		object, err := (&Tx{Zone: group(), Member: zone.Master, N: n, Body: b}).SignMember(key(by))
+		if err != nil {
+			return err
+		}
+		raw, err := Receive(object, c.at)
+		if err != nil {
+			return err
+		}
+		return c.apply(raw)
+	}
+	for _, err := range []error{master(1, text4("lamp"), 1), master(2, text4("*"), 1)} {
+		if err != nil {
+			t.Errorf("the master speaks: %v", err)
+		}
+	}
+	for name, err := range map[string]error{"by another key": master(3, text4("lamp"), 2), "twice": master(2, text4("lamp"), 1),
+		"to itself": master(3, text4("master"), 1), "associates": master(3, &Associated{Ticket: c.signTicket(c.ticket("x", 9), 1)}, 1)} {
+		if r := (*RejectError)(nil); !errors.As(err, &r) {
+			t.Errorf("the master %s: %v", name, err)
+		}
+	}
 	if all, err := Members(c.state); err != nil || len(all) != 2 || all[0].Member != "hub" {
 		t.Error(all, err)
 	}
@@ -241,6 +262,12 @@ func TestRefusedMembers(t *testing.T) {
 			mustApply(c.tb, c.state, life()[1:7]...)
 			return c.say("lamp", 3, 2, text4("hub"))
 		}, CodeBehaviour},
+		{"to a malicious device, which the policy forbids", func(c *club) ([]byte, error) {
+			c.must(c.decide(&PolicySet{Text: "permit (principal, action, resource);\nforbid (principal, action, resource is Member) when { resource.flagged };"}))
+			c.must(c.say("hub", 2, 2, text4("lamp")))
+			mustApply(c.tb, c.state, life()[1:7]...)
+			return c.say("hub", 2, 3, text4("lamp"))
+		}, CodePolicy},
 		{"another key", func(c *club) ([]byte, error) { return c.say("lamp", 2, 2, text4("hub")) }, CodeAuthority},
 		{"a replayed message", func(c *club) ([]byte, error) {
 			raw, err := c.say("lamp", 3, 2, text4("hub"))
@@ -344,7 +371,7 @@ func TestBadMessages(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	for _, id := range []zone.MemberID{"master", "*", "-a", "a-", "A", "a/b", zone.MemberID(strings.Repeat("a", 64))} {
+	for _, id := range []zone.MemberID{"*", "-a", "a-", "A", "a/b", zone.MemberID(strings.Repeat("a", 64))} {
 		if _, err := c.say(id, 3, 1, text4("hub")); err == nil {
 			t.Errorf("%q signs", id)
 		}
@@ -467,16 +494,18 @@ func (c *club) invariants(last map[zone.MemberID]uint64) error {
 // that Apply gave.
 func TestRandomMembers(t *testing.T) {
 	for seed := range uint64(8) {
-		walkMembers(t, rand.New(rand.NewPCG(seed, 1)), 300)
+		if taken := walkMembers(t, rand.New(rand.NewPCG(seed, 1)), 300); taken < 30 {
+			t.Errorf("only %d of 300 steps were taken: the walk shows little", taken)
+		}
 	}
 }
 
-func walkMembers(t *testing.T, r *rand.Rand, steps int) {
+// walkMembers says how many of the steps were taken.
+func walkMembers(t *testing.T, r *rand.Rand, steps int) (taken int) {
 	c := newClub(t)
 	again, replay := Memory{}, Validator{}
 	mustApply(t, again, genesis())
 	last, keys := map[zone.MemberID]uint64{}, map[zone.MemberID][32]byte{}
-	taken := 0
 	for step := range steps {
 		raw, err := c.walk(r)
 		if err != nil {
@@ -504,15 +533,13 @@ func walkMembers(t *testing.T, r *rand.Rand, steps int) {
 			}
 		}
 	}
-	if taken < steps/10 {
-		t.Errorf("only %d of %d steps were taken: the walk shows little", taken, steps)
-	}
 	if !maps.EqualFunc(again, c.state, bytes.Equal) {
 		t.Error("Replay gives another state")
 	}
 	if z, err := CheckState(c.state); err != nil || z.ID != group() {
 		t.Errorf("%s, %v", z.ID, err)
 	}
+	return taken
 }
 
 func FuzzMembers(f *testing.F) {

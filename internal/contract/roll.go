@@ -114,16 +114,21 @@ func ReadData(s Reader, owner zone.MemberID, object string) (DataState, bool, er
 	return d, ok, err
 }
 
-// Members gives every member that the ledger knows, by name.
+// Members gives every follower that the ledger knows, by name. The master, which
+// has an entry too once it spoke, is not among them.
 func Members(s Reader) ([]MemberState, error) {
 	keys, err := s.Keys(memberPrefix)
 	if err != nil {
 		return nil, err
 	}
-	members := make([]MemberState, len(keys))
-	for i, key := range keys {
-		if _, err := read(s, key, &members[i]); err != nil {
+	members := make([]MemberState, 0, len(keys))
+	for _, key := range keys {
+		var m MemberState
+		if _, err := read(s, key, &m); err != nil {
 			return nil, err
+		}
+		if m.Member != zone.Master {
+			members = append(members, m)
 		}
 	}
 	return members, nil

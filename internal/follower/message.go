@@ -37,6 +37,9 @@ func (f *Follower) open(object, payload []byte, received zone.Time) (*Message, e
 	if !ok {
 		return nil, fmt.Errorf("%s is no message", tx.Kind)
 	}
+	if tx.Member == zone.Master && [32]byte(tx.Key) != f.invite.Master {
+		return nil, fmt.Errorf("a message in the master's name by key %x", tx.Key[:4])
+	}
 	m := &Message{ID: tx.ID, From: tx.Member, Key: [32]byte(tx.Key), To: b.To, Op: b.Op, Object: b.Object, Ref: b.Ref,
 		Received: received, Sent: tx.Sent, N: tx.N, Sealed: b.Sealed}
 	if !carries(b.Op) {

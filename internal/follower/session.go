@@ -58,7 +58,7 @@ type sealKey struct {
 // session connects and talks until the connection is lost, and says whether
 // anything came of it.
 func (f *Follower) session(ctx context.Context) (progress bool, err error) {
-	s := &session{Follower: f, frames: make(chan message.Frame, 2*message.Credit+16), lost: make(chan error, 1), heard: make(chan struct{}, 1),
+	s := &session{Follower: f, frames: make(chan message.Frame, 3*message.Credit+16), lost: make(chan error, 1), heard: make(chan struct{}, 1),
 		keys: map[zone.MemberID]*sealKey{}, reads: map[uint64]uint64{}}
 	hello := f.hello()
 	s.conn, err = f.call(ctx, hello, s.ping)
@@ -350,6 +350,9 @@ func (s *session) delivery(d *message.Delivery) error {
 	}
 	if len(s.unstored) >= message.Credit {
 		return errors.New("the master delivers more than it may without acknowledgement")
+	}
+	if err := s.keepShare(m); err != nil {
+		return fmt.Errorf("delivery %d, a share of a backup: %w", d.Position, err)
 	}
 	s.unstored = append(s.unstored, delivered{Position: d.Position, Received: d.Received, Object: d.Object, Payload: d.Payload})
 	return nil

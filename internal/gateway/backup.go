@@ -40,7 +40,8 @@ type BackupReport struct {
 	Files     int       `json:"files"` // of the state directory
 	Bytes     int64     `json:"bytes"` // of the backup
 	Threshold int       `json:"threshold"`
-	Shares    []string  `json:"shares"` // the files with them
+	Shares    []string  `json:"shares"`            // the files with them
+	Holders   []string  `json:"holders,omitempty"` // members that got one instead
 	Seconds   float64   `json:"seconds"`
 }
 

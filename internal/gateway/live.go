@@ -149,7 +149,7 @@ func (w *watching) open(ctx context.Context) (err error) {
 	if w.state, err = OpenState(ctx, w.Config.State, o); err != nil {
 		return err
 	}
-	w.members, err = w.state.openMembership(uint64(w.Config.Members.TicketBlocks))
+	w.members, err = w.state.openMembership(uint64(cmp.Or(w.Config.Members.TicketBlocks, bus.Lifetime)))
 	return err
 }
 

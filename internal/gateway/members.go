@@ -184,6 +184,7 @@ type MemberOrder struct {
 	Open     bool          `json:"open,omitempty"`     // invite: without a code
 	Note     string        `json:"note,omitempty"`
 	Policy   string        `json:"policy,omitempty"` // policy-set: the text
+	Say      *bus.Say      `json:"say,omitempty"`    // say
 }
 
 // What an order may ask to do.
@@ -198,6 +199,7 @@ const (
 	DoEpoch    = "epoch"
 	DoPolicy   = "policy-set"
 	DoShow     = "policy-show"
+	DoSay      = "say"
 )
 
 // MemberAnswer is what came of an order.
@@ -289,6 +291,11 @@ func (m *membership) carryOut(ctx context.Context, o MemberOrder, now time.Time)
 			return out, err
 		}
 		out.ID, err = m.decide(ctx, now, &contract.PolicySet{Text: o.Policy, Note: o.Note})
+	case DoSay:
+		if m.hub == nil || o.Say == nil {
+			return out, errors.New("the master speaks as long as the gateway runs: start `bellwether run` with members.listen")
+		}
+		out.ID, err = m.hub.Say(ctx, *o.Say)
 	case DoShow:
 		out.Policy, err = m.policy()
 	default:

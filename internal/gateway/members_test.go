@@ -120,3 +120,27 @@ func TestMembersConfig(t *testing.T) {
 		}
 	}
 }
+
+// TestRestoredMembers: of what a backup held open, nothing is used a second time.
+func TestRestoredMembers(t *testing.T) {
+	dir, _ := finished(t)
+	invites := func(dir string) int {
+		t.Helper()
+		a, err := OrderMembers(t.Context(), dir, MemberOrder{Do: DoRequests})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a.Invites
+	}
+	if _, err := OrderMembers(t.Context(), dir, MemberOrder{Do: DoInvite, Address: "zone.example:1"}); err != nil {
+		t.Fatal(err)
+	}
+	again, r := restored(t, backedUp(t, dir, false))
+	if n := invites(dir); n != 1 || !r.Members {
+		t.Errorf("%d invites are open, report %+v", n, r)
+	}
+	if n := invites(again); n != 0 {
+		t.Errorf("%d invites are open that may have been used", n)
+	}
+	verifies(t, again)
+}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"bellwether/internal/backup"
+	"bellwether/internal/bus"
 	"bellwether/internal/durable"
 	"bellwether/internal/feature"
 	"bellwether/internal/identity"
@@ -47,6 +48,7 @@ type RestoreReport struct {
 	// Stranded says that a replay was under way, which cannot go on without the
 	// snapshots that it has stored: it has to be given up.
 	Stranded bool    `json:"stranded,omitempty"`
+	Members  bool    `json:"members,omitempty"` // it has members: their open invites were taken back
 	Seconds  float64 `json:"seconds"`
 }
 
@@ -205,6 +207,9 @@ func (r *RestoreReport) finish(ctx context.Context, dir string, info backup.Info
 	if err := prepareDir(dir, true); err != nil {
 		return err
 	}
+	if err := r.settleDesk(dir); err != nil {
+		return err
+	}
 	if err := settleStore(filepath.Join(dir, storeDir), info, o.Now); err != nil {
 		return err
 	}
@@ -234,6 +239,20 @@ func (r *RestoreReport) finish(ctx context.Context, dir string, info backup.Info
 		return err
 	}
 	return r.newest(dir)
+}
+
+// settleDesk says at the members' desk, if there is one, that it was restored.
+func (r *RestoreReport) settleDesk(dir string) error {
+	dir = filepath.Join(dir, memberDir)
+	if _, err := os.Stat(filepath.Join(dir, bus.DeskFile)); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	d, err := bus.OpenDesk(dir, zone.Hash{}, nil, 0) // which signs nothing
+	if err != nil {
+		return err
+	}
+	r.Members = true
+	return errors.Join(d.Restored(), d.Close())
 }
 
 func stranded(path string, info backup.Info) (bool, error) {

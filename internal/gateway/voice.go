@@ -5,6 +5,7 @@ import (
 
 	"bellwether/internal/bus"
 	"bellwether/internal/packet"
+	"bellwether/internal/zone"
 )
 
 // heardQueue bounds the messages that wait for the packet loop.
@@ -19,7 +20,7 @@ func (w *watching) hears(h bus.Heard) {
 	if w.Events.Message != nil {
 		w.Events.Message(h)
 	}
-	if w.source == nil || w.Config.Members.Unwatched {
+	if w.source == nil || w.Config.Members.Unwatched || h.From == zone.Master {
 		return
 	}
 	select {

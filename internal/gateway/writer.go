@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"bellwether/internal/contract"
@@ -79,7 +80,7 @@ func (w *writer) Submit(ctx context.Context, tx []byte) error {
 // Commit implements [ledger.Ledger].
 func (w *writer) Commit(ctx context.Context) error {
 	for len(w.late) > 0 && w.failed == nil {
-		w.failed = <-w.late[0]
+		w.failed = belated(<-w.late[0])
 		w.late = w.late[1:]
 	}
 	return w.do(write{ctx: ctx}, nil)
@@ -94,13 +95,22 @@ func (w *writer) Soon(ctx context.Context) error {
 func (w *writer) settle() error {
 	for len(w.late) > 0 && w.failed == nil {
 		select {
-		case w.failed = <-w.late[0]:
-			w.late = w.late[1:]
+		case err := <-w.late[0]:
+			w.failed, w.late = belated(err), w.late[1:]
 		default:
 			return nil
 		}
 	}
 	return w.failed
+}
+
+// belated keeps a late refusal from passing for that of the transaction that is
+// handed in now.
+func belated(err error) error {
+	if refused := (*contract.RejectError)(nil); errors.As(err, &refused) {
+		return fmt.Errorf("what was handed in before was refused: %s", refused)
+	}
+	return err
 }
 
 // do waits for the answer to a write, until it is late; not at all while others are.

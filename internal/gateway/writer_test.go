@@ -99,6 +99,18 @@ func TestWriterRefusal(t *testing.T) {
 	}
 }
 
+// A refusal that comes late is not that of what is handed in then: it ends the run.
+func TestWriterLateRefusal(t *testing.T) {
+	w, s := started(t)
+	must(t, w.Submit(t.Context(), ledgertest.Genesis(t)))
+	must(t, w.Submit(t.Context(), ledgertest.Tx(t, 0, 5, "too early")))
+	close(s.word)
+	err := w.Commit(t.Context())
+	if refused := (*contract.RejectError)(nil); err == nil || errors.As(err, &refused) {
+		t.Errorf("got %v, want the failure of what was handed in before", err)
+	}
+}
+
 // After a failure nothing more is written, whoever asks.
 func TestWriterFailure(t *testing.T) {
 	w, s := started(t)

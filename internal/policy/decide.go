@@ -40,7 +40,6 @@ type Context struct {
 	Size      uint64 // bytes of the message or object
 	Height    uint64 // of the ledger
 	Encrypted bool
-	Trust     uint64 // of the zone, 0 to 1000
 }
 
 // Request asks whether a member may do something. Numbers over 2^63-1 count as
@@ -174,10 +173,8 @@ func (c Context) attribute(name string) cedar.Value {
 		return long(c.Size)
 	case "height":
 		return long(c.Height)
-	case "encrypted":
-		return cedar.Boolean(c.Encrypted)
 	}
-	return long(c.Trust)
+	return cedar.Boolean(c.Encrypted)
 }
 
 func long(n uint64) cedar.Long { return cedar.Long(min(n, math.MaxInt64)) }

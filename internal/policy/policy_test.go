@@ -33,7 +33,7 @@ func TestProblems(t *testing.T) {
 		{"permit (principal, action, resource) when { 1 < };", "1:49: invalid primary"},
 		{"permit (principal, action, \"\\q\");", "invalid char escape"},
 		{when("principal.colour == \"red\""), `2:18: a Member has no attribute "colour"; there are associated, epoch, firmware, flagged, id, manufacturer, role`},
-		{when("true && context[\"colour\"] > 1"), `2:24: a Context has no attribute "colour"; there are encrypted, height, size, trust`},
+		{when("true && context[\"colour\"] > 1"), `2:24: a Context has no attribute "colour"; there are encrypted, height, size`},
 		{when("principal.role == 3"), "2:23: a String is never a Long"},
 		{when("principal == Role::\"sensor\""), "2:18: a Member is never a Role; write `in` instead of `==`: a Member is in a Role"},
 		{when("principal.role in [\"a\", \"b\"]"), "2:18: this is asked of an entity, and not of a String"},
@@ -139,7 +139,7 @@ func TestDefault(t *testing.T) {
 // TestLanguage: what a condition may say, one way for each.
 func TestLanguage(t *testing.T) {
 	sensor, hub, _ := cast()
-	send := Request{Principal: sensor, Action: "send", Resource: hub, Context: Context{Size: 200, Height: 5, Encrypted: true, Trust: 800}}
+	send := Request{Principal: sensor, Action: "send", Resource: hub, Context: Context{Size: 200, Height: 5, Encrypted: true}}
 	read := Request{Principal: sensor, Action: "read", Resource: Object{hub, "log/1"}}
 	for _, c := range []struct {
 		condition  string
@@ -160,7 +160,7 @@ func TestLanguage(t *testing.T) {
 		{"[\"lock\", \"sensor\"].contains(principal.role)", true, true},
 		{"[Member::\"hub\", Member::\"x\"].contains(resource)", true, false},
 		{"context.size <= 200 && context.size >= 200 && context.size < 201 && context.size > -1", true, false},
-		{"context.encrypted && context.trust >= 600 && context.height == 5", true, false},
+		{"context.encrypted && context.height == 5", true, false},
 		{"principal.firmware == \"01ff\" && principal.epoch == 3 && principal.associated != 13", true, true},
 		{"principal.manufacturer == \"Sensi\" && principal.id like \"therm*\"", true, true},
 		{"action == Action::\"send\"", true, false},
@@ -231,7 +231,7 @@ func decideAll(t *testing.T, s, again *Set) {
 				if !slices.Contains(resourceTypes(action), r.kind()) {
 					continue
 				}
-				ask := Request{Principal: who, Action: action, Resource: r, Context: Context{Size: 7, Trust: 600}}
+				ask := Request{Principal: who, Action: action, Resource: r, Context: Context{Size: 7}}
 				d, e := s.Decide(ask), again.Decide(ask)
 				if fmt.Sprint(d) != fmt.Sprint(e) || len(d.Errors) > 0 || d.Allowed && len(d.Reasons) == 0 {
 					t.Fatalf("%v: %v, then %v", ask, d, e)
@@ -311,24 +311,23 @@ func TestPage(t *testing.T) {
 	sensor, hub, _ := cast()
 	camera := Member{ID: "webcam", Role: "camera"}
 	old := Member{ID: "old", Role: "hub", Manufacturer: "Example", Firmware: "010399", Associated: 95_000}
-	trusted := Context{Trust: 900, Height: 99_000}
+	late := Context{Height: 99_000}
 	for _, c := range []struct {
 		r    Request
 		want string
 	}{
-		{Request{sensor, "send", hub, trusted}, "true [members-talk sensors-to-hub]"},
-		{Request{sensor, "send", camera, trusted}, "false [sensors-only-to-hubs]"},
-		{Request{camera, "send", hub, trusted}, "false [cameras-encrypt]"},
+		{Request{sensor, "send", hub, late}, "true [members-talk sensors-to-hub]"},
+		{Request{sensor, "send", camera, late}, "false [sensors-only-to-hubs]"},
+		{Request{camera, "send", hub, late}, "false [cameras-encrypt]"},
 		{Request{camera, "send", hub, Context{Encrypted: true}}, "true [members-talk]"},
 		{Request{hub, "send", Group(Everyone), Context{Size: 256}}, "true [members-talk]"},
 		{Request{hub, "send", Group(Everyone), Context{Size: 257}}, "false [announcements]"},
-		{Request{hub, "read", Object{sensor, "readings/1"}, trusted}, "true [readings]"},
-		{Request{hub, "read", Object{sensor, "settings"}, trusted}, "false []"},
-		{Request{old, "request", hub, trusted}, "false [old-firmware]"},
-		{Request{old, "send", hub, trusted}, "true [members-talk]"},
-		{Request{old, "update", Object{old, "a"}, trusted}, "false [newcomers-wait old-firmware]"},
-		{Request{hub, "update", Object{hub, "a"}, trusted}, "true [own-data]"},
-		{Request{hub, "update", Object{hub, "a"}, Context{Trust: 599}}, "false [low-trust]"},
+		{Request{hub, "read", Object{sensor, "readings/1"}, late}, "true [readings]"},
+		{Request{hub, "read", Object{sensor, "settings"}, late}, "false []"},
+		{Request{old, "request", hub, late}, "false [old-firmware]"},
+		{Request{old, "send", hub, late}, "true [members-talk]"},
+		{Request{old, "update", Object{old, "a"}, late}, "false [newcomers-wait old-firmware]"},
+		{Request{hub, "update", Object{hub, "a"}, late}, "true [own-data]"},
 	} {
 		if d := s.Decide(c.r); fmt.Sprint(d.Allowed, d.Reasons) != c.want {
 			t.Errorf("%v: %v, want %s", c.r, d, c.want)

@@ -33,7 +33,7 @@ func attributes(of string) map[string]string {
 	case typeObject:
 		return map[string]string{"owner": typeMember, "name": typeString}
 	case typeContext:
-		return map[string]string{"size": typeLong, "height": typeLong, "encrypted": typeBool, "trust": typeLong}
+		return map[string]string{"size": typeLong, "height": typeLong, "encrypted": typeBool}
 	}
 	return nil
 }

@@ -168,7 +168,7 @@ func (p *posted) handedOver(field string, h *ledger.Handover) error {
 // says puts in words what the channel vouches for.
 func (p *posted) says() string {
 	c := p.channel
-	lines := []string{fmt.Sprintf("%s (%s), chaincode %s, by configuration %s", c.Name, c.Type, p.chaincode, c.Digest),
+	lines := []string{fmt.Sprintf("%s (%s), chaincode %s, by configuration block %d, %s", c.Name, c.Type, p.chaincode, c.Number, c.Digest),
 		strings.Join(p.by, "; ")}
 	if p.carried > 0 {
 		lines = append(lines, fmt.Sprintf("blocks %s are from before the zone came there with block %d: the channel vouches that they were there by then, and for nothing that they say",

@@ -114,7 +114,7 @@ func TestChannel(t *testing.T) {
 	b, c := attested(t)
 	again := copyOf(t, b)
 	says, warning, err := channelOnly(again, c)
-	for _, part := range []string{"bellwether (etcdraft)", c.Digest.String(), "ordered by OrdererMSP/orderer1, endorsed by org1MSP, org2MSP, valid as a peer of org1MSP says",
+	for _, part := range []string{"bellwether (etcdraft)", "by configuration block 0, " + c.Digest.String(), "ordered by OrdererMSP/orderer1, endorsed by org1MSP, org2MSP, valid as a peer of org1MSP says",
 		"blocks 0, 1 are from before the zone came there with block 2", "blocks 3 were checked by the endorsers"} {
 		if err != nil || warning || !strings.Contains(says, part) {
 			t.Errorf("%q, %v: want %q", says, err, part)

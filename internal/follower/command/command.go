@@ -36,6 +36,7 @@ Then, beside it:
   NAME receive --state DIR --follow           what others say
   NAME data create door "open" --state DIR    data that the zone keeps for it; also
                                               read, update, delete
+  NAME shares --state DIR                     shares of the zone's backups that it keeps
   NAME status --state DIR
 
 Programs talk JSON lines with it, over the socket DIR/socket or with run --stdio:
@@ -99,6 +100,7 @@ func commands() []command {
 				f.StringVar(&o.id, "id", "", "the order's own `NAME`: given again, it is the same order")
 				f.BoolVar(&o.json, "json", false, "print JSON")
 			}},
+		{name: "shares", about: "Prints the shares of its zone's backups that it keeps: 'bellwether zone restore' takes enough of them.", run: (*Program).shares, flags: func(*flag.FlagSet, *options) {}},
 		{name: "status", about: "Says how the follower is, also when it is not running.", run: (*Program).status,
 			flags: func(f *flag.FlagSet, o *options) { f.BoolVar(&o.json, "json", false, "print JSON") }},
 	}

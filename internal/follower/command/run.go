@@ -91,6 +91,18 @@ func (p *Program) runIt(ctx context.Context, o *options, _ []string) error {
 	return err
 }
 
+// shares prints what the follower keeps for its zone.
+func (p *Program) shares(_ context.Context, o *options, _ []string) error {
+	all, err := follower.Shares(o.state)
+	for _, text := range all {
+		fmt.Fprintln(p.Stdout, text)
+	}
+	if err == nil && len(all) == 0 {
+		fmt.Fprintln(p.Stderr, "none: the master hands them out with `bellwether zone backup --to`")
+	}
+	return err
+}
+
 // status asks the follower that runs, or reads the directory of one that does not.
 func (p *Program) status(ctx context.Context, o *options, _ []string) error {
 	s, err := p.askStatus(ctx, o)

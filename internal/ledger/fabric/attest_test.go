@@ -2,8 +2,6 @@ package fabric
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/asn1"
 	"errors"
@@ -283,7 +281,11 @@ func signAsOrderer(t *testing.T, e *evidence.Evidence, keyFile string) {
 		t.Fatal(err)
 	}
 	sum := sha256.Sum256(slices.Concat(m.Value, m.Signatures[0].SignatureHeader, header))
-	if m.Signatures[0].Signature, err = ecdsa.SignASN1(rand.Reader, key.(*ecdsa.PrivateKey), sum[:]); err != nil {
+	sign, err := identity.NewPrivateKeySign(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.Signatures[0].Signature, err = sign(sum[:]); err != nil {
 		t.Fatal(err)
 	}
 	e.Signatures = encoded(t, &m)

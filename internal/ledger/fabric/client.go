@@ -154,11 +154,14 @@ func (c *client) origin(ctx context.Context) (origin, error) {
 	return origin{Channel: c.connection.Channel, Chaincode: c.connection.Chaincode, First: first}, err
 }
 
-// read gives the valid calls for the zone in blocks from to height-1 of Fabric. An
+// read gives the valid calls for the zone in blocks from to height-1 of Fabric. It
+// waits so long for each block; there may be any number of them. An
 // error is the last yield.
-func (c *client) read(ctx context.Context, from, height uint64) iter.Seq2[found, error] {
+func (c *client) read(ctx context.Context, from, height uint64, patience time.Duration) iter.Seq2[found, error] {
 	return func(yield func(found, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
+		quiet := time.AfterFunc(patience, cancel)
+		defer quiet.Stop()
 		events, err := c.network.BlockEvents(ctx, gateway.WithStartBlock(from))
 		if err != nil {
 			cancel()
@@ -171,10 +174,10 @@ func (c *client) read(ctx context.Context, from, height uint64) iter.Seq2[found,
 			}
 		}()
 		for next := from; next < height; next++ {
+			quiet.Reset(patience)
 			b, ok := <-events
 			if !ok || b.GetHeader().GetNumber() != next {
-				err := fmt.Errorf("the peer %s stopped giving blocks of Fabric at %d of %d", c.connection.Peer, next, height)
-				yield(found{}, errors.Join(err, context.Cause(ctx)))
+				yield(found{}, fmt.Errorf("the peer %s stopped giving blocks of Fabric at %d of %d", c.connection.Peer, next, height))
 				return
 			}
 			for f, err := range calls(b, c.connection.Chaincode) {

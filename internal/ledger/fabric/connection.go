@@ -1,6 +1,7 @@
 package fabric
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -16,7 +17,9 @@ import (
 
 	"github.com/hyperledger/fabric-gateway/pkg/hash"
 	"github.com/hyperledger/fabric-gateway/pkg/identity"
+	"github.com/hyperledger/fabric-protos-go-apiv2/msp"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/protobuf/proto"
 
 	"bellwether/internal/ledger/fabric/pkcs11"
 	"bellwether/internal/ledger/fabric/profile"
@@ -149,6 +152,12 @@ func (c Connection) signer(log *slog.Logger) (*signer, error) {
 		return s, s.openToken(c, log)
 	}
 	return s, s.readKey(c)
+}
+
+// is reports whether that serialized identity is this one.
+func (s *signer) is(identity []byte) bool {
+	var id msp.SerializedIdentity
+	return proto.Unmarshal(identity, &id) == nil && id.GetMspid() == s.id.MspID() && bytes.Equal(id.GetIdBytes(), s.id.Credentials())
 }
 
 func (s *signer) close() error {

@@ -95,7 +95,14 @@ func parseEnvelope(raw []byte, name string) (f found, ours bool, err error) {
 	if len(tx.GetActions()) != 1 {
 		return f, true, fmt.Errorf("%d actions in one transaction", len(tx.GetActions()))
 	}
-	args, err := callOf(tx.GetActions()[0], name)
+	var action peer.ChaincodeActionPayload
+	if err := proto.Unmarshal(tx.GetActions()[0].GetPayload(), &action); err != nil {
+		return f, true, err
+	}
+	if ran, err := chaincodeOf(&action); err != nil || ran != name {
+		return f, err != nil, err
+	}
+	args, err := argsOf(&action)
 	if err != nil {
 		return f, true, err
 	}
@@ -106,20 +113,21 @@ func parseEnvelope(raw []byte, name string) (f found, ours bool, err error) {
 	return found{at: place{ID: id}, function: string(args[0]), arg: args[1]}, true, err
 }
 
-// callOf gives the arguments of a call to the chaincode of that name, nil for
-// another.
-func callOf(action *peer.TransactionAction, name string) ([][]byte, error) {
-	var payload peer.ChaincodeActionPayload
+// chaincodeOf gives the name of the chaincode that the endorsers ran. The name in
+// the call says nothing: no peer looks at it.
+func chaincodeOf(a *peer.ChaincodeActionPayload) (string, error) {
+	var response peer.ProposalResponsePayload
+	var ran peer.ChaincodeAction
+	err := errors.Join(proto.Unmarshal(a.GetAction().GetProposalResponsePayload(), &response), proto.Unmarshal(response.GetExtension(), &ran))
+	return ran.GetChaincodeId().GetName(), err
+}
+
+// argsOf gives what it was called with.
+func argsOf(a *peer.ChaincodeActionPayload) ([][]byte, error) {
 	var proposal peer.ChaincodeProposalPayload
 	var call peer.ChaincodeInvocationSpec
-	if err := errors.Join(proto.Unmarshal(action.GetPayload(), &payload), proto.Unmarshal(payload.GetChaincodeProposalPayload(), &proposal),
-		proto.Unmarshal(proposal.GetInput(), &call)); err != nil {
-		return nil, err
-	}
-	if call.GetChaincodeSpec().GetChaincodeId().GetName() != name {
-		return nil, nil
-	}
-	return call.GetChaincodeSpec().GetInput().GetArgs(), nil
+	err := errors.Join(proto.Unmarshal(a.GetChaincodeProposalPayload(), &proposal), proto.Unmarshal(proposal.GetInput(), &call))
+	return call.GetChaincodeSpec().GetInput().GetArgs(), err
 }
 
 // parseID reads a transaction's ID, 64 hexadecimal digits.

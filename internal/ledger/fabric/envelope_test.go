@@ -21,12 +21,20 @@ func encoded(t testing.TB, m proto.Message) []byte {
 // call makes a transaction of Fabric that calls a chaincode.
 func call(t testing.TB, kind common.HeaderType, id, name string, args ...string) []byte {
 	t.Helper()
+	return callAs(t, kind, id, name, name, args...)
+}
+
+// callAs makes one that says it calls a chaincode, where another was run.
+func callAs(t testing.TB, kind common.HeaderType, id, name, ran string, args ...string) []byte {
+	t.Helper()
 	input := &peer.ChaincodeInput{}
 	for _, a := range args {
 		input.Args = append(input.Args, []byte(a))
 	}
 	spec := &peer.ChaincodeInvocationSpec{ChaincodeSpec: &peer.ChaincodeSpec{ChaincodeId: &peer.ChaincodeID{Name: name}, Input: input}}
-	action := &peer.ChaincodeActionPayload{ChaincodeProposalPayload: encoded(t, &peer.ChaincodeProposalPayload{Input: encoded(t, spec)})}
+	response := &peer.ProposalResponsePayload{Extension: encoded(t, &peer.ChaincodeAction{ChaincodeId: &peer.ChaincodeID{Name: ran}})}
+	action := &peer.ChaincodeActionPayload{ChaincodeProposalPayload: encoded(t, &peer.ChaincodeProposalPayload{Input: encoded(t, spec)}),
+		Action: &peer.ChaincodeEndorsedAction{ProposalResponsePayload: encoded(t, response)}}
 	tx := &peer.Transaction{Actions: []*peer.TransactionAction{{Payload: encoded(t, action)}}}
 	header := &common.Header{ChannelHeader: encoded(t, &common.ChannelHeader{Type: int32(kind), TxId: id})}
 	return encoded(t, &common.Envelope{Payload: encoded(t, &common.Payload{Header: header, Data: encoded(t, tx)})})
@@ -60,6 +68,18 @@ func TestCalls(t *testing.T) {
 	}
 	if string(got[0].arg) != "block" || got[0].function != "append" || got[0].at.At != 7 || got[0].at.ID[31] != 0xab {
 		t.Errorf("got %+v", got[0])
+	}
+	// What counts is the chaincode that was run, whatever the call says that it calls.
+	for ran, want := range map[string]int{"zone": 1, "other": 0} {
+		count := 0
+		for _, err := range calls(blockOf([]byte{valid}, callAs(t, tx, id, map[string]string{"zone": "other", "other": "zone"}[ran], ran, "append", "block")), "zone") {
+			if count++; err != nil {
+				t.Error(err)
+			}
+		}
+		if count != want {
+			t.Errorf("chaincode %q was run: %d calls are taken, want %d", ran, count, want)
+		}
 	}
 	for name, b := range map[string]*common.Block{
 		"valid and unreadable": blockOf([]byte{valid}, []byte("\xff\xff")),

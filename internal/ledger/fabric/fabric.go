@@ -20,7 +20,8 @@
 // known what became of them: Fabric takes a transaction of one ID once, whatever
 // comes later. After three times [Options].Patience the error is [ledger.ErrUnknown]; the
 // bytes stay in the outbox, and the next call that writes, or the next Open, goes
-// on with them first. Nothing is endorsed anew before that is settled.
+// on with them first. Nothing is endorsed anew before that is settled, but for the
+// same block when the identity's certificate was replaced meanwhile.
 //
 // # The local copy
 //
@@ -68,6 +69,7 @@ import (
 
 	"bellwether/internal/journal"
 	"bellwether/internal/ledger"
+	"bellwether/internal/ledger/fabric/chaincode"
 	"bellwether/internal/ledger/producer"
 	"bellwether/internal/zone"
 )
@@ -102,7 +104,8 @@ type Options struct {
 	Connection Connection
 	BlockTxs   int           // transactions that close a block: 100
 	BlockAge   time.Duration // see producer.Options: 10 s
-	// Patience is how long Commit and Open try to reach the channel: 60 s. To learn
+	// Patience is how long Commit and Open try to reach the channel, and wait for each
+	// block that they read from it: 60 s. To learn
 	// what became of a block that was submitted they take up to three times as long:
 	// orderers that lost their leader may need more than one try to agree on another.
 	Patience time.Duration
@@ -305,15 +308,25 @@ func (l *Ledger) load(ctx context.Context) error {
 // follow makes sure that the connection leads to the right channel, and takes
 // over what it has more.
 func (l *Ledger) follow(ctx context.Context) error {
+	height, err := l.reach(ctx)
+	if err != nil {
+		return err
+	}
+	return l.catchUp(ctx, height)
+}
+
+// reach makes sure that the connection leads to the right channel. It gives how many
+// blocks of Fabric that has.
+func (l *Ledger) reach(ctx context.Context) (height uint64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, l.o.Patience)
 	defer cancel()
 	if err := l.client.check(ctx, l.o); err != nil {
-		return err
+		return 0, err
 	}
 	if err := l.sameChannel(ctx); err != nil {
-		return err
+		return 0, err
 	}
-	return l.catchUp(ctx)
+	return l.client.height(ctx)
 }
 
 // resettle finds out what became of the transaction in the outbox.
@@ -323,12 +336,32 @@ func (l *Ledger) resettle(ctx context.Context) error {
 		return err
 	}
 	l.o.Log.Info("a block was in doubt; submitting the same bytes again", "block", out.Block, "transaction", zone.Hash(out.ID).Short())
+	if out, err = l.renewed(ctx, out); err != nil {
+		return err
+	}
 	if _, err := l.settle(ctx, out); err != nil {
 		if invalid := (*InvalidError)(nil); !errors.As(err, &invalid) {
 			return err
 		}
-		l.o.Log.Warn("that block came to nothing", "block", out.Block, "reason", err)
-		return os.Remove(filepath.Join(l.dir, outboxFile))
+		l.o.Log.Warn("that block came to nothing, or is there by another transaction", "block", out.Block, "reason", err)
+		if err := os.Remove(filepath.Join(l.dir, outboxFile)); err != nil {
+			return err
+		}
 	}
 	return l.follow(ctx)
+}
+
+// renewed gives a transaction with the same block by the identity of now, if the
+// outbox's is by another: orderers may not take that one any more. Whichever comes
+// first, the channel keeps one of both, and the block is the same.
+func (l *Ledger) renewed(ctx context.Context, out *outbox) (*outbox, error) {
+	by, f, err := out.read(l.client.connection.Chaincode)
+	if err != nil || l.client.signer.is(by) {
+		return out, err
+	}
+	l.o.Log.Info("it was submitted by another identity; the same block is endorsed again", "block", out.Block)
+	if out, err = l.endorse(ctx, chaincode.FunctionAppend, out.Block, f.arg); err != nil {
+		return nil, fmt.Errorf("block %d, in doubt from an identity before, was not endorsed again: %w", l.stored(), err)
+	}
+	return out, out.write(filepath.Join(l.dir, outboxFile))
 }

@@ -37,12 +37,8 @@ func (l *Ledger) sameChannel(ctx context.Context) error {
 	return nil
 }
 
-// catchUp reads the channel on from the last place noted.
-func (l *Ledger) catchUp(ctx context.Context) error {
-	height, err := l.client.height(ctx)
-	if err != nil {
-		return err
-	}
+// catchUp reads the channel, of that height, on from the last place noted.
+func (l *Ledger) catchUp(ctx context.Context, height uint64) error {
 	from := uint64(0)
 	if n := min(l.placed(), l.stored()); n > l.first {
 		newest, _, err := l.placeOf(n - 1)
@@ -55,7 +51,7 @@ func (l *Ledger) catchUp(ctx context.Context) error {
 		from = newest.At
 	}
 	before := l.stored()
-	for f, err := range l.client.read(ctx, from, height) {
+	for f, err := range l.client.read(ctx, from, height, l.o.Patience) {
 		if err != nil {
 			return err
 		}

@@ -83,7 +83,7 @@ func (l *Ledger) already(ctx context.Context, _ Migrating) (m *Migration, now or
 		return nil, now, err
 	}
 	found := uint64(0)
-	if err = l.sameChannel(ctx); err == nil {
+	if _, err = l.reach(ctx); err == nil {
 		m, found, now, err = l.plan(ctx)
 	}
 	if err == nil && found < l.stored() {
@@ -138,15 +138,11 @@ func (l *Ledger) migrate(ctx context.Context, o Migrating) (m *Migration, now or
 // plan says what is to be done, how many blocks the channel has, and which
 // channel it is.
 func (l *Ledger) plan(ctx context.Context) (m *Migration, found uint64, now origin, err error) {
-	ctx, cancel := context.WithTimeout(ctx, l.o.Patience)
-	defer cancel()
-	if err := l.client.check(ctx, l.o); err != nil {
+	now, height, err := l.look(ctx)
+	if err != nil {
 		return nil, 0, now, err
 	}
-	if now, err = l.client.origin(ctx); err != nil {
-		return nil, 0, now, err
-	}
-	if found, err = l.survey(ctx); err != nil {
+	if found, err = l.survey(ctx, height); err != nil {
 		return nil, 0, now, fmt.Errorf("channel %q, chaincode %q: %w", now.Channel, now.Chaincode, err)
 	}
 	newest := l.confirmed.Newest()
@@ -162,14 +158,24 @@ func (l *Ledger) plan(ctx context.Context) (m *Migration, found uint64, now orig
 	return m, found, now, nil
 }
 
-// survey gives the number behind the newest block that the channel has of the
-// zone, 0 without any, after holding each against the directory's.
-func (l *Ledger) survey(ctx context.Context) (found uint64, err error) {
-	height, err := l.client.height(ctx)
-	if err != nil {
-		return 0, err
+// look says which channel it is, and how many blocks of Fabric that has.
+func (l *Ledger) look(ctx context.Context) (now origin, height uint64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, l.o.Patience)
+	defer cancel()
+	if err := l.client.check(ctx, l.o); err != nil {
+		return now, 0, err
 	}
-	for f, err := range l.client.read(ctx, 0, height) {
+	if now, err = l.client.origin(ctx); err != nil {
+		return now, 0, err
+	}
+	height, err = l.client.height(ctx)
+	return now, height, err
+}
+
+// survey gives the number behind the newest block that the channel, of that height,
+// has of the zone, 0 without any, after holding each against the directory's.
+func (l *Ledger) survey(ctx context.Context, height uint64) (found uint64, err error) {
+	for f, err := range l.client.read(ctx, 0, height, l.o.Patience) {
 		if err != nil {
 			return 0, err
 		}

@@ -1,6 +1,7 @@
 package fabric
 
 import (
+	"context"
 	"crypto/ed25519"
 	"errors"
 	"os"
@@ -153,7 +154,7 @@ func TestMigrate(t *testing.T) {
 		t.Error("the blocks are not those that the embedded ledger makes")
 	}
 	var functions []string
-	for f, err := range l.client.read(t.Context(), 0, height(t, l)) {
+	for f, err := range l.client.read(t.Context(), 0, height(t, l), calmPatience) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -379,6 +380,22 @@ func TestMigrationStopped(t *testing.T) {
 		submit(t, l, txs[10+i])
 		commit(t, l)
 		l.Close()
+	}
+}
+
+// TestMigrateUnreachable: also a directory that is on the channel already is not
+// waited for longer than asked.
+func TestMigrateUnreachable(t *testing.T) {
+	t.Parallel()
+	dir, c := t.TempDir(), connection(up(t, network.Options{}), 0)
+	embeddedWith(t, dir, history(t, 3)...)
+	migrated(t, dir, c, false)
+	o := migrating(c, false)
+	o.Connection.Peer, o.Patience = "127.0.0.1:1", time.Second
+	ctx, cancel := context.WithTimeout(t.Context(), calmPatience)
+	defer cancel()
+	if _, err := Migrate(ctx, dir, ledgertest.Master(), o); err == nil || ctx.Err() != nil || !strings.Contains(err.Error(), "is the peer running") {
+		t.Errorf("got %v, %v", err, ctx.Err())
 	}
 }
 

@@ -10,6 +10,9 @@ import (
 	"path/filepath"
 
 	"github.com/fxamacker/cbor/v2"
+	"github.com/hyperledger/fabric-protos-go-apiv2/common"
+	"github.com/hyperledger/fabric-protos-go-apiv2/gateway"
+	"google.golang.org/protobuf/proto"
 
 	"bellwether/internal/durable"
 	"bellwether/internal/journal"
@@ -53,6 +56,30 @@ func readOutbox(path string) (*outbox, error) {
 	return o, nil
 }
 
+// read gives who made the transaction, a serialized identity, and what it gives to
+// the chaincode of that name.
+func (o *outbox) read(name string) (by []byte, f found, err error) {
+	var tx gateway.PreparedTransaction
+	var payload common.Payload
+	var header common.SignatureHeader
+	if err := errors.Join(proto.Unmarshal(o.Prepared, &tx), proto.Unmarshal(tx.GetEnvelope().GetPayload(), &payload),
+		proto.Unmarshal(payload.GetHeader().GetSignatureHeader(), &header)); err != nil {
+		return nil, f, fmt.Errorf("%s: %w", outboxFile, err)
+	}
+	envelope, err := proto.Marshal(tx.GetEnvelope())
+	if err != nil {
+		return nil, f, err
+	}
+	f, ours, err := parseEnvelope(envelope, name)
+	if err == nil && !ours {
+		err = fmt.Errorf("it holds no block for the chaincode %q", name)
+	}
+	if err != nil {
+		return nil, f, fmt.Errorf("%s: %w", outboxFile, err)
+	}
+	return header.GetCreator(), f, nil
+}
+
 // place is where a block of the zone stands on the channel: the CBOR array
 // [its number uint, number of Fabric's block uint, ID of the transaction bstr (32)].
 // The numbers follow each other. The first is 0, or of the newest block from before
@@ -94,8 +121,11 @@ func (l *Ledger) placeOf(n uint64) (place, bool, error) {
 		return place{}, false, err
 	}
 	var p place
-	if err := cbor.Unmarshal(raw, &p); err != nil || p.Block != n {
-		return place{}, false, fmt.Errorf("%s: place of block %d: it is of block %d: %w", placesFile, n, p.Block, err)
+	if err := cbor.Unmarshal(raw, &p); err != nil {
+		return place{}, false, fmt.Errorf("%s: place of block %d: %w", placesFile, n, err)
+	}
+	if p.Block != n {
+		return place{}, false, fmt.Errorf("%s: place of block %d: it is of block %d", placesFile, n, p.Block)
 	}
 	return p, true, nil
 }

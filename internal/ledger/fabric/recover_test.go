@@ -150,7 +150,7 @@ func onChannel(t testing.TB, l *Ledger) (blocks [][]byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for f, err := range l.client.read(t.Context(), 0, height) {
+	for f, err := range l.client.read(t.Context(), 0, height, calmPatience) {
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -189,28 +190,43 @@ func TestCalls(t *testing.T) {
 // TestPackage: the bytes are always the same and hold what the peer's builder
 // looks for.
 func TestPackage(t *testing.T) {
-	p := Package{Label: "bellwether_1", Address: "127.0.0.1:9999", RootCert: "PEM"}
+	ca, err := os.ReadFile("testdata/ca.pem")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := Package{Label: "bellwether_1", Address: "127.0.0.1:9999", RootCert: string(ca)}
 	raw, err := p.Bytes()
 	if err != nil {
 		t.Fatal(err)
 	}
 	id, err := p.ID()
-	if err != nil || id != "bellwether_1:be1a9b70b8b23084d35d09d8b8cce37ff5daa9291f3f1958f79272babbed0952" {
+	if err != nil || id != "bellwether_1:d08d6f2e898c49c9f9a0d576b7b576ca0d6edd9a20c3c83ff9aebd8922db5450" {
 		t.Errorf("ID %s, %v: another ID is another chaincode to every peer", id, err)
 	}
 	outer := untar(t, raw)
 	inner := untar(t, outer["code.tar.gz"])
 	for text, want := range map[string]string{
 		string(outer["metadata.json"]):   `{"type":"ccaas","label":"bellwether_1"}`,
-		string(inner["connection.json"]): `{"address":"127.0.0.1:9999","dial_timeout":"10s","tls_required":true,"root_cert":"PEM"}`,
+		string(inner["connection.json"]): `{"address":"127.0.0.1:9999","dial_timeout":"10s","tls_required":true,"root_cert":"` + strings.ReplaceAll(string(ca), "\n", `\n`) + `"}`,
 	} {
 		if text != want {
 			t.Errorf("got %s, want %s", text, want)
 		}
 	}
 	for _, bad := range []string{"", "a b", "-a", "a/b", "a:b"} {
-		if _, err := (Package{Label: bad}).ID(); err == nil {
+		if _, err := (Package{Label: bad, Address: p.Address}).ID(); err == nil {
 			t.Errorf("label %q is taken", bad)
+		}
+	}
+	for _, bad := range []string{"", "host", "host:", ":1", "a:b:1"} {
+		if _, err := (Package{Label: "a", Address: bad}).ID(); err == nil {
+			t.Errorf("address %q is taken", bad)
+		}
+	}
+	private := "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"
+	for _, bad := range []string{"PEM", "\n", private, string(ca) + private, string(ca[:40]), strings.Replace(string(ca), "MI", "AA", 1)} {
+		if _, err := (Package{Label: "a", Address: p.Address, RootCert: bad}).ID(); err == nil {
+			t.Errorf("authority %q is taken", bad)
 		}
 	}
 }

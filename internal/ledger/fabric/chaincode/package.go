@@ -5,9 +5,13 @@ import (
 	"bytes"
 	"compress/gzip"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
+	"encoding/pem"
+	"errors"
 	"fmt"
+	"net"
 	"regexp"
 )
 
@@ -49,6 +53,12 @@ func (p Package) Bytes() ([]byte, error) {
 	if !label.MatchString(p.Label) {
 		return nil, fmt.Errorf("chaincode package: label %q: want letters and digits, and . + - _ behind them", p.Label)
 	}
+	if host, port, err := net.SplitHostPort(p.Address); err != nil || host == "" || port == "" {
+		return nil, fmt.Errorf("chaincode package: address %q: want HOST:PORT of the service, as the peer sees it", p.Address)
+	}
+	if err := certificates(p.RootCert); p.RootCert != "" && err != nil {
+		return nil, fmt.Errorf("chaincode package: TLS authority: %w", err)
+	}
 	conn, err := json.Marshal(connection{Address: p.Address, DialTimeout: "10s", TLSRequired: p.RootCert != "", RootCert: p.RootCert})
 	if err != nil {
 		return nil, err
@@ -62,6 +72,23 @@ func (p Package) Bytes() ([]byte, error) {
 		return nil, err
 	}
 	return archive(file{"metadata.json", meta}, file{"code.tar.gz", code})
+}
+
+// certificates makes sure that a text holds certificates and nothing else: every
+// organisation's administrators and peers can read what a package holds.
+func certificates(text string) error {
+	for rest := []byte(text); ; {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil || block.Type != "CERTIFICATE" {
+			return errors.New("want certificates in PEM and nothing else, least of all a private key")
+		}
+		if _, err := x509.ParseCertificate(block.Bytes); err != nil {
+			return err
+		}
+		if len(bytes.TrimSpace(rest)) == 0 {
+			return nil
+		}
+	}
 }
 
 // ID is the name that a peer gives the package once it is installed: its label

@@ -5,9 +5,11 @@ import (
 	"crypto/ed25519"
 	"crypto/sha256"
 	"crypto/x509"
+	"encoding/asn1"
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"math/big"
 	"slices"
 	"time"
 
@@ -22,7 +24,7 @@ import (
 // Channel is who is who on a channel, by its configuration block.
 type Channel struct {
 	Name   string
-	Number uint64    // of the configuration block
+	Number uint64    // of the configuration block; to be compared with others too, for the digest is not of it
 	Digest zone.Hash // SHA-256 of its data: what to compare with others
 	Type   string    // etcdraft or BFT
 
@@ -36,7 +38,8 @@ type organisations map[string]*organisation
 
 type organisation struct {
 	roots, between *x509.CertPool
-	peers          string // unit of a peer's certificate; empty: roles are not told apart
+	roles          bool   // they are told apart by units
+	peers          string // unit of a peer's certificate; empty: with roles nobody is one
 }
 
 // member is somebody who signed.
@@ -132,7 +135,7 @@ func readOrganisations(g *common.ConfigGroup) (organisations, error) {
 			o.between.AppendCertsFromPEM(text)
 		}
 		if inner.GetFabricNodeOus().GetEnable() {
-			o.peers = inner.GetFabricNodeOus().GetPeerOuIdentifier().GetOrganizationalUnitIdentifier()
+			o.roles, o.peers = true, inner.GetFabricNodeOus().GetPeerOuIdentifier().GetOrganizationalUnitIdentifier()
 		}
 		all[inner.GetName()] = o
 	}
@@ -175,16 +178,17 @@ func (o *organisation) parse(text []byte) (*x509.Certificate, error) {
 }
 
 func (m *member) isPeer() bool {
-	return m.org.peers == "" || slices.Contains(m.cert.Subject.OrganizationalUnit, m.org.peers)
+	return !m.org.roles || m.org.peers != "" && slices.Contains(m.cert.Subject.OrganizationalUnit, m.org.peers)
 }
 
-// verify checks a signature as Fabric makes it: ECDSA over SHA-256, or Ed25519.
+// verify checks a signature as Fabric makes it: ECDSA over SHA-256, with the smaller s,
+// or Ed25519.
 func verify(cert *x509.Certificate, message, signature []byte) error {
 	ok := false
 	switch key := cert.PublicKey.(type) {
 	case *ecdsa.PublicKey:
 		sum := sha256.Sum256(message)
-		ok = ecdsa.VerifyASN1(key, sum[:], signature)
+		ok = ecdsa.VerifyASN1(key, sum[:], signature) && low(key, signature)
 	case ed25519.PublicKey:
 		ok = ed25519.Verify(key, message, signature)
 	default:
@@ -194,6 +198,14 @@ func verify(cert *x509.Certificate, message, signature []byte) error {
 		return fmt.Errorf("the signature is not by %s", cert.Subject.CommonName)
 	}
 	return nil
+}
+
+// low reports the smaller of the two values of s that hold, which is the only one that
+// Fabric takes: with the other a signature could be altered and hold.
+func low(key *ecdsa.PublicKey, signature []byte) bool {
+	var v struct{ R, S *big.Int }
+	_, err := asn1.Unmarshal(signature, &v)
+	return err == nil && v.S.Cmp(new(big.Int).Rsh(key.Params().N, 1)) <= 0
 }
 
 // orderers checks the signatures over a block's header, and that the block is

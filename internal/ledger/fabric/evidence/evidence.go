@@ -22,6 +22,8 @@
 //   - Endorsements over the very result, by peers of more than half of the
 //     organisations, which is a channel's default policy. A definition with
 //     another policy is held against this one all the same.
+//   - The chaincode's answer in that result, the hash of the block's header, which an
+//     unrelated chaincode with a function of the same name does not give.
 //   - A peer's signed answer with that transaction and the code VALID.
 //
 // # What it does not show
@@ -47,7 +49,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"bellwether/internal/ledger"
-	"bellwether/internal/ledger/fabric/chaincode"
 )
 
 // The steps of a check, in their order.
@@ -167,13 +168,8 @@ func (e *Evidence) Verify(c *Channel) (*Statement, error) {
 	if s.Answered, err = e.answered(c, t); err != nil {
 		return nil, err
 	}
-	if t.function == chaincode.FunctionAdopt {
-		s.Handover, err = ledger.ParseHandover(t.arg)
-	} else {
-		s.Block, err = ledger.ParseBlock(t.arg)
-	}
-	if err != nil {
-		return nil, fail(StepZone, "%v", err)
+	if s.Block, s.Handover, err = t.content(); err != nil {
+		return nil, err
 	}
 	return s, nil
 }

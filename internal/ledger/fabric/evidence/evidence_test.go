@@ -2,7 +2,10 @@ package evidence
 
 import (
 	"bytes"
+	"crypto/elliptic"
+	"encoding/asn1"
 	"errors"
+	"math/big"
 	"os"
 	"path/filepath"
 	"slices"
@@ -85,8 +88,10 @@ func TestSteps(t *testing.T) {
 		"no second member":   {StepEndorsements, func(_ *Evidence, c *Channel) { delete(c.members, "org2MSP") }},
 		"more members":       {StepEndorsements, func(_ *Evidence, c *Channel) { c.members["a"], c.members["b"] = nil, nil }},
 		"not peers":          {StepEndorsements, func(_ *Evidence, c *Channel) { c.members["org2MSP"].peers = "other" }},
+		"no unit of peers":   {StepEndorsements, func(_ *Evidence, c *Channel) { c.members["org2MSP"].peers = "" }},
 		"answer":             {StepValidation, func(e *Evidence, _ *Channel) { e.Answer[9] ^= 1 }},
 		"the answer's peer":  {StepValidation, func(e *Evidence, _ *Channel) { e.Peer = nil }},
+		"the larger s":       {StepValidation, func(e *Evidence, _ *Channel) { e.Signature = larger(t, e.Signature) }},
 		"answer's signature": {StepValidation, func(e *Evidence, _ *Channel) { e.Signature[9] ^= 1 }},
 	} {
 		e, raw := sample(t, "raft")
@@ -95,6 +100,42 @@ func TestSteps(t *testing.T) {
 		step := (*StepError)(nil)
 		if _, err := e.Verify(c); !errors.As(err, &step) || step.Step != tt.step {
 			t.Errorf("%s: %v, want it to fail at the %s", name, err, tt.step)
+		}
+	}
+}
+
+// larger gives the other value of s with which a signature by a key on P-256 holds.
+func larger(t *testing.T, signature []byte) []byte {
+	var v struct{ R, S *big.Int }
+	if _, err := asn1.Unmarshal(signature, &v); err != nil {
+		t.Fatal(err)
+	}
+	v.S.Sub(elliptic.P256().Params().N, v.S)
+	other, err := asn1.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return other
+}
+
+// TestOtherChaincode: what an unrelated chaincode of the channel took by a function
+// of the same name is no block of a zone.
+func TestOtherChaincode(t *testing.T) {
+	for _, name := range []string{"raft", "handover"} {
+		e, raw := sample(t, name)
+		tx, err := e.find(channel(t, raw))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := tx.content(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		for _, answer := range [][]byte{nil, []byte("OK"), tx.answer[:31]} {
+			tx.answer = answer
+			step := (*StepError)(nil)
+			if _, _, err := tx.content(); !errors.As(err, &step) || step.Step != StepZone {
+				t.Errorf("%s: answered by %q: %v", name, answer, err)
+			}
 		}
 	}
 }

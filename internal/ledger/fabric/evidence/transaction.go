@@ -10,6 +10,7 @@ import (
 	"github.com/hyperledger/fabric-protos-go-apiv2/peer"
 	"google.golang.org/protobuf/proto"
 
+	"bellwether/internal/ledger"
 	"bellwether/internal/ledger/fabric/chaincode"
 )
 
@@ -20,12 +21,13 @@ type transaction struct {
 	id        string
 	signer    []byte // serialized identity of the creator
 	nonce     []byte
-	chaincode string
+	chaincode string // that was run
 	function  string
 	arg       []byte // a block of the zone, or its handover
 	header    *common.Header
 	proposal  []byte // payload of the proposal
 	response  []byte // what the endorsers signed
+	answer    []byte // the chaincode's, in it
 	signed    []*peer.Endorsement
 }
 
@@ -60,14 +62,15 @@ func (t *transaction) readAction(raw []byte) error {
 	if len(args) != 2 || string(args[0]) != chaincode.FunctionAppend && string(args[0]) != chaincode.FunctionAdopt {
 		return errors.New("not a call that appends a block of a zone or adopts one")
 	}
-	t.chaincode, t.function, t.arg = call.GetChaincodeSpec().GetChaincodeId().GetName(), string(args[0]), args[1]
+	t.function, t.arg = string(args[0]), args[1]
 	t.proposal = payload.GetChaincodeProposalPayload()
 	t.response, t.signed = payload.GetAction().GetProposalResponsePayload(), payload.GetAction().GetEndorsements()
 	return nil
 }
 
 // check holds the parts of the transaction against each other: what was endorsed
-// is the call that it carries.
+// is the call that it carries. The chaincode is the one that was run: no peer looks at
+// the name in the call.
 func (t *transaction) check() error {
 	if txID(t.nonce, t.signer) != t.id {
 		return fail(StepTransaction, "its ID does not follow from its creator")
@@ -84,13 +87,31 @@ func (t *transaction) check() error {
 	if string(h.Sum(nil)) != string(payload.GetProposalHash()) {
 		return fail(StepTransaction, "another call was endorsed than the one that it carries")
 	}
-	if name := action.GetChaincodeId().GetName(); name != t.chaincode {
-		return fail(StepTransaction, "chaincode %q was run, %q was called", name, t.chaincode)
-	}
+	t.chaincode, t.answer = action.GetChaincodeId().GetName(), action.GetResponse().GetPayload()
 	if status := action.GetResponse().GetStatus(); status != 200 {
 		return fail(StepTransaction, "the chaincode answered with status %d", status)
 	}
 	return nil
+}
+
+// content reads what the transaction gave to the chaincode. Another chaincode than
+// ours may have a function of that name too, but does not answer with the header's hash.
+func (t *transaction) content() (b *ledger.Block, h *ledger.Handover, err error) {
+	var header *ledger.Header
+	if t.function == chaincode.FunctionAdopt {
+		if h, err = ledger.ParseHandover(t.arg); err == nil {
+			header = &h.Header
+		}
+	} else if b, err = ledger.ParseBlock(t.arg); err == nil {
+		header = &b.Header
+	}
+	if err != nil {
+		return nil, nil, fail(StepZone, "%v", err)
+	}
+	if hash := header.Hash(); string(hash[:]) != string(t.answer) {
+		return nil, nil, fail(StepZone, "the chaincode %q did not take it for block %d of a zone: is it Bellwether's?", t.chaincode, header.Number)
+	}
+	return b, h, nil
 }
 
 // creator checks who submitted the transaction.

@@ -70,8 +70,11 @@ func (n *Network) height(ctx context.Context, client *http.Client, node orderer)
 	}
 	defer answer.Body.Close()
 	var channel struct{ Height uint64 }
-	if err := json.NewDecoder(answer.Body).Decode(&channel); err != nil || answer.StatusCode != http.StatusOK {
-		return 0, fmt.Errorf("%s: %s: %w", node.Name, answer.Status, err)
+	if answer.StatusCode != http.StatusOK {
+		return 0, fmt.Errorf("%s: %s", node.Name, answer.Status)
+	}
+	if err := json.NewDecoder(answer.Body).Decode(&channel); err != nil {
+		return 0, fmt.Errorf("%s: %w", node.Name, err)
 	}
 	return channel.Height, nil
 }

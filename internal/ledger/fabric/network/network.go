@@ -55,8 +55,8 @@ type Options struct {
 	// Chaincode is the command that runs the chaincode; flags are added as
 	// `bellwether chaincode` takes them. Needed.
 	Chaincode []string
-	Orderers  string // Raft1 (default), Raft3 or BFT4; for a new network
-	Orgs      int    // organisations with a peer, 1 (default) to 8; for a new network
+	Orderers  string // Raft1, Raft3 or BFT4; empty: what is there, for a new network Raft1
+	Orgs      int    // organisations with a peer, 1 to 8; 0: what is there, for a new network 1
 	// BatchTimeout is how long an orderer waits for more before it closes a block
 	// of a new network, if BatchTxs is above 1: 50 ms.
 	BatchTimeout time.Duration
@@ -79,16 +79,10 @@ func (o *Options) fill() error {
 	if o.Dir == "" || o.Programs == "" || len(o.Chaincode) == 0 {
 		return errors.New("a network needs a directory, the programs and the command of the chaincode")
 	}
-	if o.Orderers == "" {
-		o.Orderers = Raft1
-	}
-	if !slices.Contains([]string{Raft1, Raft3, BFT4}, o.Orderers) {
+	if !slices.Contains([]string{"", Raft1, Raft3, BFT4}, o.Orderers) {
 		return fmt.Errorf("orderers %q: want %s, %s or %s", o.Orderers, Raft1, Raft3, BFT4)
 	}
-	if o.Orgs == 0 {
-		o.Orgs = 1
-	}
-	if o.Orgs < 1 || o.Orgs > maxOrgs {
+	if o.Orgs < 0 || o.Orgs > maxOrgs {
 		return fmt.Errorf("%d organisations: want 1 to %d", o.Orgs, maxOrgs)
 	}
 	if o.BatchTimeout == 0 {
@@ -164,7 +158,11 @@ func Open(dir string) (*Network, error) {
 		return nil, fmt.Errorf("network: %w", err)
 	}
 	n := &Network{dir: dir}
-	if err := json.Unmarshal(raw, &n.spec); err != nil || n.spec.Format != specFormat {
+	err = json.Unmarshal(raw, &n.spec)
+	if err == nil && n.spec.Format != specFormat {
+		err = fmt.Errorf("its format is %q", n.spec.Format)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("%s is not a description of a network of this version (%q): %w", filepath.Join(dir, specFile), specFormat, err)
 	}
 	n.spec.Host = cmp.Or(n.spec.Host, "127.0.0.1") // of all networks before they had addresses of their own

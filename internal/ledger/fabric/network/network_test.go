@@ -149,6 +149,34 @@ func TestOptions(t *testing.T) {
 	}
 }
 
+// TestAnotherNetwork: what was made with other orderers or organisations, or by another
+// version, is not taken for what is asked for.
+func TestAnotherNetwork(t *testing.T) {
+	programs := t.TempDir()
+	for _, name := range []string{nodes.Peer, nodes.Orderer, nodes.Configtxgen, nodes.Osnadmin, nodes.PeerConfig, nodes.OrdererConfig} {
+		if err := os.WriteFile(filepath.Join(programs, name), nil, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tt := range []struct {
+		spec, says string
+		o          network.Options
+	}{
+		{`{"format": "bellwether fabric network 1", "ready": true, "orderers": "1", "organisations": [{}]}`, "with orderers 1 and 1 organisations", network.Options{Orderers: network.BFT4}},
+		{`{"format": "bellwether fabric network 1", "ready": true, "orderers": "1", "organisations": [{}]}`, "with orderers 1 and 1 organisations", network.Options{Orgs: 2}},
+		{`{"format": "other"}`, `its format is "other"`, network.Options{}},
+		{`{`, "unexpected end", network.Options{}},
+	} {
+		tt.o.Dir, tt.o.Programs, tt.o.Chaincode = t.TempDir(), programs, []string{"x"}
+		if err := os.WriteFile(filepath.Join(tt.o.Dir, "network.json"), []byte(tt.spec), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := network.Up(t.Context(), tt.o, nil); err == nil || !strings.Contains(err.Error(), tt.says) || strings.Contains(err.Error(), "%!") {
+			t.Errorf("%s: got %v, want %q", tt.spec, err, tt.says)
+		}
+	}
+}
+
 // TestPortTaken: a port that another program takes after it was chosen ends the
 // making, with an error that names it; the next call chooses others.
 func TestPortTaken(t *testing.T) {

@@ -1,6 +1,7 @@
 package network
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/x509"
@@ -24,8 +25,9 @@ import (
 // Up makes the network in a directory, or starts again what is there, and returns
 // when a transaction could be endorsed. Progress, if not nil, is told each step.
 //
-// A network whose making was interrupted is made anew; there was nothing on it.
-// Options that describe a new network are not changed on one that is there.
+// A network whose making was interrupted is made anew; there was nothing on it. One
+// that is there does not change: with other orderers or organisations than are asked
+// for that is an error.
 func Up(ctx context.Context, o Options, progress func(step string)) (*Network, error) {
 	if err := o.fill(); err != nil {
 		return nil, fmt.Errorf("network: %w", err)
@@ -50,6 +52,9 @@ func Up(ctx context.Context, o Options, progress func(step string)) (*Network, e
 	case err != nil:
 		return nil, err
 	case n.spec.Ready:
+		if err := n.isAsked(o); err != nil {
+			return nil, err
+		}
 		return n, n.again(ctx, o, progress)
 	default:
 		if err := n.clear(ctx); err != nil {
@@ -61,6 +66,14 @@ func Up(ctx context.Context, o Options, progress func(step string)) (*Network, e
 		return nil, errors.Join(err, n.stop(context.WithoutCancel(ctx)))
 	}
 	return n, nil
+}
+
+// isAsked refuses a network that is another one than is asked for.
+func (n *Network) isAsked(o Options) error {
+	if o.Orderers != "" && o.Orderers != n.spec.Orderers || o.Orgs != 0 && o.Orgs != len(n.spec.Orgs) {
+		return fmt.Errorf("the network in %s was made with orderers %s and %d organisations, which cannot be changed: ask for these, or give another directory", n.dir, n.spec.Orderers, len(n.spec.Orgs))
+	}
+	return nil
 }
 
 // empty refuses a directory with anything of others in it.
@@ -139,6 +152,7 @@ func (n *Network) create(ctx context.Context, o Options, progress func(string)) 
 
 // choose writes down what the network will be, with free ports.
 func (n *Network) choose(_ context.Context, o Options) error {
+	o.Orderers, o.Orgs = cmp.Or(o.Orderers, Raft1), cmp.Or(o.Orgs, 1)
 	n.spec = spec{Format: specFormat, Host: host(o.Dir), Orderers: o.Orderers, BatchTimeout: o.BatchTimeout, BatchTxs: o.BatchTxs}
 	orderers := map[string]int{Raft1: 1, Raft3: 3, BFT4: 4}[o.Orderers]
 	free, err := n.ports(2 * (orderers + o.Orgs))

@@ -371,3 +371,26 @@ func BenchmarkSign(b *testing.B) {
 		})
 	}
 }
+
+// TestWrapped: a program that is a script, and hangs in what the script started, is
+// given up like any other.
+func TestWrapped(t *testing.T) {
+	t.Parallel()
+	script := filepath.Join(t.TempDir(), "signer")
+	if err := os.WriteFile(script, []byte("#!/bin/sh\nsleep 1000\nexit 1\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() {
+		_, err := Open(Options{Program: script, wait: 200 * time.Millisecond})
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		if err == nil || !strings.Contains(err.Error(), "did not answer") {
+			t.Errorf("got %v", err)
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("it is waited for for ever")
+	}
+}

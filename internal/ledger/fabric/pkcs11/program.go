@@ -125,7 +125,7 @@ func (p *program) read(out io.Reader) {
 			delete(p.waiting, a.ID)
 		}
 	})
-	p.cmd.Process.Kill() // it said nothing more, or nothing that is understood
+	p.kill() // it said nothing more, or nothing that is understood
 	if ended := p.cmd.Wait(); err == nil {
 		err = ended
 	}
@@ -163,10 +163,13 @@ func (p *program) close() {
 	select {
 	case <-p.ended:
 	case <-time.After(3 * time.Second):
-		p.cmd.Process.Kill()
+		p.kill()
 		<-p.ended
 	}
 }
+
+// kill ends the program and what it started, which would keep its output open.
+func (p *program) kill() { syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) }
 
 // open names the key.
 func (p *program) open(u URI) (answer, error) {
@@ -206,7 +209,7 @@ func (p *program) call(id uint64, line any) (answer, error) {
 		return p.judge(a)
 	case <-p.ended:
 	case <-time.After(p.wait):
-		p.cmd.Process.Kill()
+		p.kill()
 		<-p.ended
 		return answer{}, fmt.Errorf("%w: the signing program did not answer for %s", ErrAway, p.wait)
 	}
@@ -231,7 +234,7 @@ func (p *program) judge(a answer) (answer, error) {
 	}
 	err := error(&answerError{a.Code, a.Error})
 	if a.Code == codeGone {
-		p.cmd.Process.Kill()
+		p.kill()
 		<-p.ended
 		err = fmt.Errorf("%w: %w", ErrAway, err)
 	}
