@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
@@ -44,6 +45,9 @@ type session struct {
 	credit chan struct{} // one for each transaction or lookup without an answer
 	wake   chan struct{} // there is something to write; has room for one
 	done   chan struct{} // the session ends
+
+	taken  atomic.Uint64 // frames
+	taking atomic.Bool   // one is waited with, and no pong is read meanwhile
 
 	mu     sync.Mutex // guards what follows
 	stands message.Standing
@@ -131,10 +135,13 @@ func (s *session) serve() {
 // ping looks whether the follower is there, and again after a while.
 func (s *session) ping(ctx context.Context) {
 	for {
+		before := s.taken.Load()
 		wait, stop := context.WithTimeout(ctx, pingEvery)
 		err := s.conn.Ping(wait)
 		stop()
-		if err != nil {
+		// Its pong comes behind its frames: who has more of them than can be taken is
+		// there all the same.
+		if err != nil && s.taken.Load() == before && !s.taking.Load() {
 			s.end(byeSilent)
 			return
 		}
@@ -251,7 +258,11 @@ func (s *session) read(ctx context.Context) contract.Code {
 			s.hub.refusals.note("frame", s.id.Member, s.from, errText(err, "not a binary message"))
 			return byeProtocol
 		}
-		if code := s.take(ctx, f, len(raw)); code != "" {
+		s.taking.Store(true)
+		code := s.take(ctx, f, len(raw))
+		s.taken.Add(1)
+		s.taking.Store(false)
+		if code != "" {
 			return code
 		}
 	}

@@ -1,6 +1,8 @@
 package bus
 
 import (
+	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -301,4 +303,32 @@ func TestDeadPeer(t *testing.T) {
 		time.Sleep(100 * time.Millisecond)
 	}
 	t.Logf("found after %s", time.Since(began))
+}
+
+// TestBusyPeer: a member whose frames cannot be taken at once answers no ping
+// before its turn comes, and is not dead.
+func TestBusyPeer(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes half a minute")
+	}
+	t.Parallel()
+	content := strings.Repeat("x", 3000)
+	p := newPlace(t, Options{Rate: 100}) // it waits about half a minute until this is taken
+	a := p.peer("a")
+	a.join(Grant{})
+	a.send("*", content)
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*patienceOf)
+	defer cancel()
+	_, raw, err := a.conn.Read(ctx)
+	if err != nil {
+		t.Fatalf("the session ended after %s: %v", time.Since(began), err)
+	}
+	f, err := message.Parse(raw)
+	if r, ok := f.(*message.Receipt); !ok || r.N != 2 {
+		t.Errorf("got %+v, %v, want the receipt", f, err)
+	}
+	if took := time.Since(began); took < 2*pingEvery {
+		t.Errorf("it was taken after %s, before anybody would be called dead", took)
+	}
 }

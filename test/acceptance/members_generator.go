@@ -20,6 +20,7 @@ import (
 type load struct {
 	plan       loadPlan
 	began      time.Time
+	going      time.Duration // when this phase began
 	talkers    []*talker
 	handshakes chan struct{} // one for each connection that is being opened
 }
@@ -77,6 +78,7 @@ func runLoad(text string) error {
 			return nil
 		}
 		began := time.Now()
+		l.going = began.Sub(l.began)
 		l.send(ctx, phase)
 		took := time.Since(began)
 		err = l.until(5*time.Minute, "everything has its receipt", func(t *talker) bool { return len(t.pending) == 0 })
@@ -120,7 +122,7 @@ func (l *load) until(within time.Duration, what string, holds func(*talker) bool
 
 // results adds up what the followers have, and has them begin anew.
 func (l *load) results(err error) (sum loadResult) {
-	sum.Ends = map[string]int{}
+	sum.Ends, sum.Slow = map[string]int{}, map[int]int{}
 	for _, t := range l.talkers {
 		t.mu.Lock()
 		r := t.result
@@ -128,6 +130,9 @@ func (l *load) results(err error) (sum loadResult) {
 		t.mu.Unlock()
 		sum.Sent, sum.Acknowledged, sum.Delivered = sum.Sent+r.Sent, sum.Acknowledged+r.Acknowledged, sum.Delivered+r.Delivered
 		sum.Lost, sum.Twice, sum.Refused = sum.Lost+r.Lost, sum.Twice+r.Twice, sum.Refused+r.Refused
+		for second, n := range r.Slow {
+			sum.Slow[second] += n
+		}
 		for why, n := range r.Ends {
 			sum.Ends[why] += n
 		}
@@ -339,6 +344,12 @@ func (t *talker) delivered(f *message.Delivery) error {
 	}
 	t.next = max(t.next, s.Seq+1)
 	t.result.Delivered++
+	if now-s.Sent > loadWithin {
+		if t.result.Slow == nil {
+			t.result.Slow = map[int]int{}
+		}
+		t.result.Slow[int((s.Sent - t.load.going).Seconds())]++
+	}
 	t.result.FromSent = append(t.result.FromSent, now-s.Sent)
 	t.result.FromDue = append(t.result.FromDue, now-s.Due)
 	return nil

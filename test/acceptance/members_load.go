@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -36,6 +38,7 @@ type loadResult struct {
 	Sessions                      int            // opened
 	Lost, Twice                   int            // a message that comes before another one of its sender counts as both
 	Ends                          map[string]int // of sessions, by their reason
+	Slow                          map[int]int    // deliveries that took longer than loadWithin, by the second in which they were sent
 	Problem                       string
 }
 
@@ -129,6 +132,10 @@ func (b *bench) steadyLoad(o *outcome, m *master, g *generator) error {
 	o.need(rate >= 0.99*float64(b.load.Rate), "%.0f messages/s were sent, %.0f/s delivered over %.0f s; %d refused; load average %s", float64(r.Sent)/r.Seconds, rate, r.Seconds, r.Refused, loadAverage())
 	o.need(len(r.Ends) == 0, "sessions that ended meanwhile: %v", r.Ends)
 	o.need(r.FromSent.at(99) <= loadWithin, "from sent to delivered: %s", r.FromSent)
+	if len(r.Slow) > 0 {
+		seconds := slices.Sorted(maps.Keys(r.Slow))
+		o.say("%d deliveries took more than %d ms; they were sent in %d different seconds of the load: %v", total(r.Slow), loadWithin.Milliseconds(), len(seconds), seconds)
+	}
 	o.say("from when they were due, the load's own delay in it: %s; %d of %d were sent more than %d ms late", r.FromDue, r.Late, r.Sent, loadWithin.Milliseconds())
 	o.need(peak <= loadMemory, "the master had %d MB resident at most, %d MB at the end", peak>>20, now>>20)
 	o.say("of %d processors, the master used %.2f, the load itself %.2f", processors(), master.Seconds()/r.Seconds, load.Seconds()/r.Seconds)
@@ -153,6 +160,13 @@ func (b *bench) restartedLoad(o *outcome, m *master, g *generator) error {
 		"killed by kill -9 under load, it served again after %.1f s: of %d messages %d were acknowledged and %d delivered; %d lost, %d twice or out of order; %d sessions",
 		serves.Seconds(), r.Sent, r.Acknowledged, r.Delivered, r.Lost, r.Twice, r.Sessions)
 	return nil
+}
+
+func total(m map[int]int) (sum int) {
+	for _, n := range m {
+		sum += n
+	}
+	return sum
 }
 
 func loadName(n int) string { return fmt.Sprintf("f%04d", n) }
