@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"bellwether/internal/message"
@@ -20,7 +21,7 @@ import (
 type load struct {
 	plan       loadPlan
 	began      time.Time
-	going      time.Duration // when this phase began
+	going      atomic.Int64 // when this phase began, as what is behind began
 	talkers    []*talker
 	handshakes chan struct{} // one for each connection that is being opened
 }
@@ -78,7 +79,7 @@ func runLoad(text string) error {
 			return nil
 		}
 		began := time.Now()
-		l.going = began.Sub(l.began)
+		l.going.Store(int64(began.Sub(l.began)))
 		l.send(ctx, phase)
 		took := time.Since(began)
 		err = l.until(5*time.Minute, "everything has its receipt", func(t *talker) bool { return len(t.pending) == 0 })
@@ -348,7 +349,7 @@ func (t *talker) delivered(f *message.Delivery) error {
 		if t.result.Slow == nil {
 			t.result.Slow = map[int]int{}
 		}
-		t.result.Slow[int((s.Sent - t.load.going).Seconds())]++
+		t.result.Slow[int((s.Sent-t.load.going).Seconds())]++
 	}
 	t.result.FromSent = append(t.result.FromSent, now-s.Sent)
 	t.result.FromDue = append(t.result.FromDue, now-s.Due)
