@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -23,15 +24,18 @@ type app struct {
 	to       string
 	pause    time.Duration // between two messages
 
-	mu    sync.Mutex
-	limit int    // of orders; -1: none
-	given int    // orders that the follower has answered as durable
-	got   int    // messages, in order
-	at    uint64 // position of the newest
-	wrong []string
-	conn  net.Conn
-	stop  chan struct{}
-	ended chan struct{}
+	mu      sync.Mutex
+	limit   int    // of orders; -1: none
+	given   int    // orders that the follower has answered as durable
+	refused []int  // of these, since the recipient or the sender may not speak
+	got     int    // messages
+	next    int    // the number of the next one
+	missing []int  // numbers that were left out
+	at      uint64 // position of the newest
+	wrong   []string
+	conn    net.Conn
+	stop    chan struct{}
+	ended   chan struct{}
 }
 
 // newApp starts an application.
@@ -63,11 +67,10 @@ func (a *app) close() {
 }
 
 // enough has it give no more orders than it has given, or is about to.
-func (a *app) enough() (given int) {
+func (a *app) enough() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.limit = a.given + 1
-	return a.limit
 }
 
 func (a *app) counts() (given, got int) {
@@ -136,7 +139,10 @@ func (a *app) take(r *follower.Reply) bool {
 	case r.Received != nil:
 		a.receive(r.Received)
 	case r.Receipt != nil:
-	case r.Order > 0 && r.Refused == "":
+	case r.Order > 0 && r.Refused != "":
+		i, _ := strconv.Atoi(strings.TrimPrefix(r.ID, "order-"))
+		a.refused = append(a.refused, i)
+	case r.Order > 0:
 		if i, err := strconv.Atoi(strings.TrimPrefix(r.ID, "order-")); err != nil || i != a.given {
 			a.complain("order %q is durable, want %d", r.ID, a.given)
 		}
@@ -148,15 +154,19 @@ func (a *app) take(r *follower.Reply) bool {
 	return false
 }
 
-// receive takes a message, which has to be the next one.
+// receive takes a message. Numbers may be left out, and never come again.
 func (a *app) receive(l *follower.ReceivedLine) {
-	text := l.Problem
+	text, n := l.Problem, -1
 	if l.Text != nil {
 		text = *l.Text
 	}
-	if want := fmt.Sprintf("%s %d", l.From, a.got); text != want || l.Position <= a.at {
-		a.complain("got %q at position %d after %d, want %q", text, l.Position, a.at, want)
+	if _, err := fmt.Sscanf(text, string(l.From)+" %d", &n); err != nil || n < a.next || l.Position <= a.at {
+		a.complain("got %q at position %d after %d, want number %d", text, l.Position, a.at, a.next)
 	}
+	for ; a.next < n; a.next++ {
+		a.missing = append(a.missing, a.next)
+	}
+	a.next++
 	a.at = l.Position
 	a.got++
 }
@@ -168,25 +178,38 @@ func (a *app) complain(format string, args ...any) {
 	}
 }
 
-// settle ends the orders of applications that talk with each other and waits until
-// everything has come; then it says what is wrong.
+// missed gives what the application b lacks of what a ordered and was not refused.
+func missed(a, b *app) (lacks []int, all bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i := range a.given {
+		if (i >= b.next || slices.Contains(b.missing, i)) && !slices.Contains(a.refused, i) {
+			lacks = append(lacks, i)
+		}
+	}
+	return lacks, a.given == a.limit && len(lacks) == 0 && b.got == a.given-len(a.refused)
+}
+
+// settle ends the orders of applications that talk with each other, waits until
+// everything has come, and says what is wrong.
 func settle(o *outcome, a, b *app) error {
-	wants := [2]int{a.enough(), b.enough()}
+	a.enough()
+	b.enough()
 	err := until("every message has come", func() bool {
-		aGiven, aGot := a.counts()
-		bGiven, bGot := b.counts()
-		return aGiven == wants[0] && bGiven == wants[1] && aGot >= wants[1] && bGot >= wants[0]
+		_, there := missed(a, b)
+		_, back := missed(b, a)
+		return there && back
 	})
 	time.Sleep(time.Second) // for what would come twice
 	a.close()
 	b.close()
-	for _, one := range []struct {
-		app  *app
-		want int
-	}{{a, wants[1]}, {b, wants[0]}} {
-		given, got := one.app.counts()
-		o.need(got == one.want && len(one.app.wrong) == 0, "%s gave %d orders, and of %d messages to it got %d, each once and in order; wrong: %q",
-			one.app.follower.name, given, one.want, got, one.app.wrong)
+	for _, way := range [][2]*app{{a, b}, {b, a}} {
+		from, to := way[0], way[1]
+		lacks, all := missed(from, to)
+		o.need(all && len(to.wrong) == 0, "%s to %s: %d orders were acknowledged as durable, of them %d refused and the sender told; %d came, each once and in order; lost %v; wrong %q",
+			from.follower.name, to.follower.name, from.given, len(from.refused), to.got, lacks[:min(5, len(lacks))], to.wrong)
 	}
 	return err
 }
