@@ -71,6 +71,14 @@ func TestDoor(t *testing.T) {
 	thief.key = stranger
 	twin := p.peer("twin")
 	twin.key = member.key
+	former, latter := p.peer("heir"), p.peer("heir")
+	latter.key = p.peer("latter").key
+	for _, f := range []*peer{former, latter} { // the operator took the wrong key first
+		var err error
+		if f.ticket, err = p.desk.Admit(p.ledger.State(), p.ledger.Height(), f.identity(), Grant{}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for name, try := range map[string]struct {
 		who    *peer
 		want   string
@@ -103,6 +111,7 @@ func TestDoor(t *testing.T) {
 		"ticket for blocks that are past": {other, refusedExpired, func(h *message.Hello) {
 			h.Ticket = other.ticketFor(ledgertest.Master(), func(t *contract.Ticket) { t.Until = 0 })
 		}},
+		"ticket that was followed by one for another key": {former, refusedOld, nil},
 		"code of no invite": {other, refusedCode, func(h *message.Hello) { h.Code = "abc" }},
 	} {
 		t.Run(name, func(t *testing.T) {

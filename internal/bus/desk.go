@@ -423,6 +423,17 @@ func (d *Desk) fetch(state ledger.Reader, height uint64, id message.Identity, ag
 	return nil, nil
 }
 
+// newest gives the serial of the ticket that is out for a name and was not fetched
+// for the ledger yet; 0: none. Whoever has it is not asking: it has another key.
+func (d *Desk) newest(name zone.MemberID) uint64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if t, ok := d.issued[name]; ok {
+		return t.Serial
+	}
+	return 0
+}
+
 // redeem gives a ticket for a one-time code; nil for a code that is not open, or
 // not for that name.
 func (d *Desk) redeem(state ledger.Reader, height uint64, id message.Identity, code string) ([]byte, error) {

@@ -238,7 +238,7 @@ func (h *Hub) holds(raw []byte, who message.Identity, m contract.MemberState) er
 		return &refusal{refusedEpoch, "a ticket of an epoch that is past"}
 	case h.ledger.Height() > t.Until:
 		return &refusal{refusedExpired, "a ticket for blocks that are past"}
-	case t.Serial <= m.Serial:
+	case t.Serial <= max(m.Serial, h.desk.newest(who.Member)):
 		return &refusal{refusedOld, "a ticket that was followed by another one"}
 	}
 	return nil
