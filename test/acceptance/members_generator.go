@@ -87,7 +87,7 @@ func runLoad(text string) error {
 			err = l.until(5*time.Minute, "everything is delivered", func(t *talker) bool { return t.next == t.due })
 		}
 		for _, t := range l.talkers {
-			t.result.Seconds = took.Seconds()
+			t.result.Seconds, t.result.Through = took.Seconds(), time.Since(began).Seconds()
 		}
 	}
 	return tell.Encode(l.results(err))
@@ -138,6 +138,7 @@ func (l *load) results(err error) (sum loadResult) {
 			sum.Ends[why] += n
 		}
 		sum.Sessions, sum.Late, sum.Seconds = sum.Sessions+r.Sessions, sum.Late+r.Late, r.Seconds
+		sum.Through = r.Through
 		sum.FromSent, sum.FromDue = append(sum.FromSent, r.FromSent...), append(sum.FromDue, r.FromDue...)
 	}
 	slices.Sort(sum.FromSent)
@@ -349,7 +350,7 @@ func (t *talker) delivered(f *message.Delivery) error {
 		if t.result.Slow == nil {
 			t.result.Slow = map[int]int{}
 		}
-		t.result.Slow[int((s.Sent-t.load.going).Seconds())]++
+		t.result.Slow[int((s.Sent-time.Duration(t.load.going.Load())).Seconds())]++
 	}
 	t.result.FromSent = append(t.result.FromSent, now-s.Sent)
 	t.result.FromDue = append(t.result.FromDue, now-s.Due)
