@@ -349,7 +349,7 @@ func (t *talker) delivered(f *message.Delivery) error {
 		if t.result.Slow == nil {
 			t.result.Slow = map[int]int{}
 		}
-		t.result.Slow[int((s.Sent-t.load.going).Seconds())]++
+		t.result.Slow[int((s.Sent-time.Duration(t.load.going.Load())).Seconds())]++
 	}
 	t.result.FromSent = append(t.result.FromSent, now-s.Sent)
 	t.result.FromDue = append(t.result.FromDue, now-s.Due)
