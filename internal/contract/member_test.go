@@ -561,7 +561,7 @@ func FuzzTicket(f *testing.F) {
 			return
 		}
 		if !by.Equal(key(1).Public()) {
-			t.Skip() // it would have to be found by the fuzzer
+			return // signed by another key: the bytes cannot be made again here
 		}
 		if again, err := k.Sign(key(1)); err != nil || !bytes.Equal(again, raw) {
 			t.Errorf("%+v has other bytes too (%v)", k, err)
