@@ -19,10 +19,12 @@ import (
 // its drivers, and only gateway puts the parts together.
 const floors = `
 	# The vocabulary, pure maths, and files that survive a crash.
-	NONE < zone, nn, durable, journal, identity, backup, cose, policy;
+	NONE < zone, nn, durable, journal, identity, backup, canonical, policy;
+	canonical < cose;
 
 	# What a packet is, what a transaction may say, what a ledger must promise.
-	zone < packet, ledger;
+	zone < packet;
+	canonical, zone < ledger;
 	cose, policy, zone < contract;
 	contract < message;
 
@@ -35,11 +37,11 @@ const floors = `
 	packet < capture, feature, roster, simulate;
 
 	# What is normal for a device, and where observations are kept.
-	nn, zone < detect;
+	canonical, nn, zone < detect;
 	zone < baseline, mud;
 	feature < nbaiot;
 	baseline, detect, durable, feature < evaluate;
-	journal, zone < store;
+	canonical, journal, zone < store;
 
 	# The drivers of the ledger, what they share, and the suite that every driver passes.
 	contract, ledger < ledger/producer;
@@ -93,7 +95,7 @@ func outside() map[string][]string {
 		"github.com/cedar-policy/cedar-go":              {"policy"},
 		"github.com/coder/websocket":                    {"bus", "follower"},
 		"github.com/digitorus/pkcs7":                    {"mud"},
-		"github.com/fxamacker/cbor/v2":                  {"bus", "contract", "cose", "detect", "follower", "ledger", "ledger/fabric", "ledger/fabric/evidence", "message", "store"},
+		"github.com/fxamacker/cbor/v2":                  {"canonical"},
 		"github.com/goccy/go-yaml":                      {"cmd/bellwether", "gateway", "ledger/fabric/network", "ledger/fabric/profile"},
 		"github.com/hyperledger/fabric-chaincode-go/v2": {"ledger/fabric/chaincode"},
 		"github.com/hyperledger/fabric-gateway":         {"ledger/fabric"},

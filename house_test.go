@@ -18,7 +18,7 @@ import (
 var clocks = []string{"bus", "follower", "gateway", "ledger/fabric", "ledger/fabric/network", "ledger/fabric/pkcs11", "cmd/bellwether"}
 
 // pure rooms do no input or output of their own.
-var pure = []string{"contract", "detect", "feature", "ledger", "mud", "nn", "packet", "policy", "proof", "simulate", "trust", "zone"}
+var pure = []string{"canonical", "contract", "detect", "feature", "ledger", "mud", "nn", "packet", "policy", "proof", "simulate", "trust", "zone"}
 
 // drawers are names that do not say what is inside.
 var drawers = []string{"base", "common", "core", "helper", "helpers", "lib", "misc", "shared", "tools", "util", "utils"}

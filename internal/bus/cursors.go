@@ -10,8 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/fxamacker/cbor/v2"
-
+	"bellwether/internal/canonical"
 	"bellwether/internal/durable"
 	"bellwether/internal/journal"
 	"bellwether/internal/zone"
@@ -60,7 +59,7 @@ func openCursors(dir string) (*cursors, error) {
 // parseCursors reads a record of the cursors' journal.
 func parseCursors(raw []byte) (map[zone.MemberID]position, error) {
 	var list []cursor
-	err := cbor.Unmarshal(raw, &list)
+	err := canonical.Unmarshal(raw, &list)
 	out := map[zone.MemberID]position{}
 	for _, c := range list {
 		out[c.Member] = c.At
@@ -98,7 +97,7 @@ func (c *cursors) append(j *journal.Journal, all map[zone.MemberID]position) err
 		for i, name := range names {
 			list[i] = cursor{Member: name, At: all[name]}
 		}
-		raw, err := cbor.Marshal(list)
+		raw, err := canonical.Marshal(list)
 		if err != nil {
 			return err
 		}

@@ -6,8 +6,7 @@ import (
 	"io/fs"
 	"path/filepath"
 
-	"github.com/fxamacker/cbor/v2"
-
+	"bellwether/internal/canonical"
 	"bellwether/internal/contract"
 	"bellwether/internal/journal"
 	"bellwether/internal/zone"
@@ -89,7 +88,7 @@ func checkPayload(rec int, raw []byte) error {
 // checkVersion holds a version of an object against what was signed.
 func checkVersion(raw []byte) error {
 	var v version
-	if err := cbor.Unmarshal(raw, &v); err != nil {
+	if err := canonical.Unmarshal(raw, &v); err != nil {
 		return err
 	}
 	received, err := contract.Receive(v.Object, 0)

@@ -3,8 +3,7 @@ package bus
 import (
 	"testing"
 
-	"github.com/fxamacker/cbor/v2"
-
+	"bellwether/internal/canonical"
 	"bellwether/internal/zone"
 )
 
@@ -12,7 +11,7 @@ import (
 func FuzzFiles(f *testing.F) {
 	f.Add(head{1, 2, 3}.bytes())
 	for _, v := range []any{[]cursor{{Member: "a", At: 1}}, version{Owner: "a", Name: "b", ID: zone.HID{1}, Object: []byte{1}, Payload: []byte{2}}} {
-		raw, err := cbor.Marshal(v)
+		raw, err := canonical.Marshal(v)
 		if err != nil {
 			f.Fatal(err)
 		}

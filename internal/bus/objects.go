@@ -5,8 +5,7 @@ import (
 	"path/filepath"
 	"sync"
 
-	"github.com/fxamacker/cbor/v2"
-
+	"bellwether/internal/canonical"
 	"bellwether/internal/contract"
 	"bellwether/internal/journal"
 	"bellwether/internal/ledger"
@@ -55,7 +54,7 @@ func openObjects(dir string, state ledger.Reader) (*objects, error) {
 	var err error
 	o.journal, err = journal.Open(o.path, objectKind, func(rec int, raw []byte) error {
 		var v version
-		if err := cbor.Unmarshal(raw, &v); err != nil {
+		if err := canonical.Unmarshal(raw, &v); err != nil {
 			return err
 		}
 		d, there, err := contract.ReadData(state, v.Owner, v.Name)
@@ -96,7 +95,7 @@ func (o *objects) drop(id zone.HID) {
 func (o *objects) add(all []version) error {
 	raws := make([][]byte, len(all))
 	for i := range all {
-		raw, err := cbor.Marshal(&all[i])
+		raw, err := canonical.Marshal(&all[i])
 		if err != nil {
 			return err
 		}
@@ -152,7 +151,7 @@ func (o *objects) newest(owner zone.MemberID, name string) (v version, ok bool, 
 	}
 	raw, err := o.journal.Read(rec)
 	if err == nil {
-		err = cbor.Unmarshal(raw, &v)
+		err = canonical.Unmarshal(raw, &v)
 	}
 	return v, err == nil, err
 }

@@ -1,15 +1,13 @@
 package contract
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 
-	"github.com/fxamacker/cbor/v2"
-
+	"bellwether/internal/canonical"
 	"bellwether/internal/cose"
 	"bellwether/internal/zone"
 )
@@ -23,12 +21,12 @@ const (
 
 // wireTx is a transaction's payload.
 type wireTx struct {
-	Zone zone.Hash       `cbor:"1,keyasint"`
-	Kind Kind            `cbor:"2,keyasint"`
-	Time zone.Time       `cbor:"3,keyasint"`
-	Who  cbor.RawMessage `cbor:"4,keyasint"` // the device, or the member that signed it
-	N    uint64          `cbor:"5,keyasint"`
-	Body cbor.RawMessage `cbor:"6,keyasint"`
+	Zone zone.Hash     `cbor:"1,keyasint"`
+	Kind Kind          `cbor:"2,keyasint"`
+	Time zone.Time     `cbor:"3,keyasint"`
+	Who  canonical.Raw `cbor:"4,keyasint"` // the device, or the member that signed it
+	N    uint64        `cbor:"5,keyasint"`
+	Body canonical.Raw `cbor:"6,keyasint"`
 }
 
 // wireSigned is a signed transaction.
@@ -60,52 +58,8 @@ type wireReceived struct {
 // master's are arrays of three.
 const byMemberHead = 0x82
 
-var (
-	encoding = mustEncoding()
-	decoding = mustDecoding()
-)
-
-func mustEncoding() cbor.EncMode {
-	o := cbor.CoreDetEncOptions()
-	o.NilContainers = cbor.NilContainerAsEmpty // so that a null is never canonical
-	m, err := o.EncMode()
-	if err != nil {
-		panic(err) // the options are constants
-	}
-	return m
-}
-
-func mustDecoding() cbor.DecMode {
-	m, err := cbor.DecOptions{
-		DupMapKey:         cbor.DupMapKeyEnforcedAPF,
-		ExtraReturnErrors: cbor.ExtraDecErrorUnknownField,
-		IndefLength:       cbor.IndefLengthForbidden,
-		TagsMd:            cbor.TagsForbidden,
-		MaxNestedLevels:   4,
-		MaxMapPairs:       32,
-		MaxArrayElements:  16,
-	}.DecMode()
-	if err != nil {
-		panic(err) // the options are constants
-	}
-	return m
-}
-
-// decode reads exactly the bytes that encoding v gives. decoding.Unmarshal alone
-// is enough for bytes that were held against that once.
-func decode(raw []byte, v any) error {
-	if err := decoding.Unmarshal(raw, v); err != nil {
-		return err
-	}
-	again, err := encoding.Marshal(v)
-	if err != nil {
-		return err
-	}
-	if !bytes.Equal(again, raw) {
-		return fmt.Errorf("not in canonical form")
-	}
-	return nil
-}
+// decoding.Unmarshal is enough for bytes that a ledger accepted once.
+var decoding = canonical.Bounds{Nesting: 4, Pairs: 32, Elements: 16}.Decoder()
 
 // GroupID names the zone that master created at that time under that name: the
 // SHA-256 of "bellwether/group/1\x00", the key (32 bytes), the time (8 bytes,
@@ -131,7 +85,7 @@ func (t *Tx) Sign(s crypto.Signer) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sign transaction: %w", err)
 	}
-	return encoding.Marshal(wireSigned{Payload: payload, Key: key, Signature: sig})
+	return canonical.Marshal(wireSigned{Payload: payload, Key: key, Signature: sig})
 }
 
 // SignMember gives a member's COSE_Sign1. Time plays no part in it; see [Receive].
@@ -146,14 +100,14 @@ func (t *Tx) SignMember(s crypto.Signer) ([]byte, error) {
 // Receive gives the bytes that stand on the ledger for a member's COSE_Sign1 that
 // the master received at that time.
 func Receive(object []byte, at zone.Time) ([]byte, error) {
-	return encoding.Marshal(wireReceived{Received: at, Object: object})
+	return canonical.Marshal(wireReceived{Received: at, Object: object})
 }
 
 // Received gives a member's COSE_Sign1 from its bytes on the ledger, and when the
 // master received it.
 func Received(raw []byte) (object []byte, received zone.Time, err error) {
 	var w wireReceived
-	if err := decode(raw, &w); err != nil {
+	if err := decoding.Parse(raw, &w); err != nil {
 		return nil, 0, reject(CodeMalformed, "%v", err)
 	}
 	return w.Object, w.Received, nil
@@ -167,7 +121,7 @@ func (t *Tx) payload() ([]byte, error) {
 	if err := full.check(); err != nil {
 		return nil, err
 	}
-	body, err := encoding.Marshal(full.Body)
+	body, err := canonical.Marshal(full.Body)
 	if err != nil {
 		return nil, fmt.Errorf("encode transaction: %w", err)
 	}
@@ -176,18 +130,18 @@ func (t *Tx) payload() ([]byte, error) {
 	if full.Member != "" {
 		who, at = full.Member, full.Sent
 	}
-	subject, err := encoding.Marshal(who)
+	subject, err := canonical.Marshal(who)
 	if err != nil {
 		return nil, fmt.Errorf("encode transaction: %w", err)
 	}
-	return encoding.Marshal(wireTx{full.Zone, full.Kind, at, subject, full.N, body})
+	return canonical.Marshal(wireTx{full.Zone, full.Kind, at, subject, full.N, body})
 }
 
 // Parse reads a signed transaction and checks its form and its ranges, not its
 // signature; see [Signed.Verify]. The error is a [*RejectError]. The result
 // shares no memory with raw.
 func Parse(raw []byte) (*Signed, error) {
-	signed, err := parse(raw, decode)
+	signed, err := parse(raw, decoding.Parse)
 	if err != nil {
 		return nil, err
 	}
@@ -250,7 +204,7 @@ func parseReceived(raw []byte, decode func([]byte, any) error) (*Signed, error) 
 }
 
 // parseTx gives the transaction and, still encoded, who it is about.
-func parseTx(payload []byte, decode func([]byte, any) error) (*Tx, cbor.RawMessage, error) {
+func parseTx(payload []byte, decode func([]byte, any) error) (*Tx, canonical.Raw, error) {
 	var w wireTx
 	if err := decode(payload, &w); err != nil {
 		return nil, nil, reject(CodeMalformed, "payload: %v", err)
@@ -282,7 +236,7 @@ func (s *Signed) Verify() error {
 
 // ID gives the H-ID of a signed transaction.
 func ID(raw []byte) (zone.HID, error) {
-	s, err := parse(raw, decode)
+	s, err := parse(raw, decoding.Parse)
 	if err != nil {
 		return zone.HID{}, err
 	}

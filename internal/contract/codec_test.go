@@ -14,6 +14,7 @@ import (
 
 	"github.com/fxamacker/cbor/v2"
 
+	"bellwether/internal/canonical"
 	"bellwether/internal/zone"
 )
 
@@ -23,7 +24,7 @@ var update = flag.Bool("update", false, "write testdata anew")
 func TestMalformed(t *testing.T) {
 	tx := about(1, &DeviceSeen{Name: "lamp"})
 	good := sign(t, tx)
-	body, err := encoding.Marshal(tx.Body)
+	body, err := canonical.Marshal(tx.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +77,7 @@ func TestMalformed(t *testing.T) {
 // TestFloatsHaveOneForm: a threshold written longer than need be, or as an
 // integer, is refused.
 func TestFloatsHaveOneForm(t *testing.T) {
-	body, err := encoding.Marshal(with(model(), func(b *ModelAccepted) { b.Threshold = 1 }))
+	body, err := canonical.Marshal(with(model(), func(b *ModelAccepted) { b.Threshold = 1 }))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +97,7 @@ func TestFloatsHaveOneForm(t *testing.T) {
 
 func who(tb testing.TB, mac zone.MAC) []byte {
 	tb.Helper()
-	b, err := encoding.Marshal(mac)
+	b, err := canonical.Marshal(mac)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -121,7 +122,7 @@ func join(tb testing.TB, parts []any) (raw []byte) {
 		b, ok := p.(wire)
 		if !ok {
 			var err error
-			if b, err = encoding.Marshal(p); err != nil {
+			if b, err = canonical.Marshal(p); err != nil {
 				tb.Fatal(err)
 			}
 		}
@@ -188,7 +189,7 @@ func FuzzParse(f *testing.F) {
 // transaction is refused without a trace, or changes its subject's key only.
 func FuzzApply(f *testing.F) {
 	for i, tx := range life() {
-		body, err := encoding.Marshal(tx.Body)
+		body, err := canonical.Marshal(tx.Body)
 		if err != nil {
 			f.Fatal(err)
 		}

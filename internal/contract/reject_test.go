@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"bellwether/internal/canonical"
 	"bellwether/internal/zone"
 )
 
@@ -25,7 +26,7 @@ func with[B any](b *B, change func(*B)) *B {
 // rawSign signs without any check, as a stranger's program may.
 func rawSign(tb testing.TB, t *Tx, k ed25519.PrivateKey) []byte {
 	tb.Helper()
-	body, err := encoding.Marshal(t.Body)
+	body, err := canonical.Marshal(t.Body)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -34,7 +35,7 @@ func rawSign(tb testing.TB, t *Tx, k ed25519.PrivateKey) []byte {
 
 func signWire(tb testing.TB, w wireTx, k ed25519.PrivateKey) []byte {
 	tb.Helper()
-	payload, err := encoding.Marshal(w)
+	payload, err := canonical.Marshal(w)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -44,7 +45,7 @@ func signWire(tb testing.TB, w wireTx, k ed25519.PrivateKey) []byte {
 func signPayload(tb testing.TB, payload []byte, k ed25519.PrivateKey) []byte {
 	tb.Helper()
 	sig := ed25519.Sign(k, append([]byte(signDomain), payload...))
-	raw, err := encoding.Marshal(wireSigned{Payload: payload, Key: k.Public().(ed25519.PublicKey), Signature: sig})
+	raw, err := canonical.Marshal(wireSigned{Payload: payload, Key: k.Public().(ed25519.PublicKey), Signature: sig})
 	if err != nil {
 		tb.Fatal(err)
 	}

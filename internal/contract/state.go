@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"bellwether/internal/canonical"
 	"bellwether/internal/zone"
 )
 
@@ -113,7 +114,7 @@ func CheckState(s Reader) (ZoneState, error) {
 	for _, key := range keys {
 		raw, err := s.Get(key)
 		if err == nil && key == zoneKey {
-			err = decode(raw, &z)
+			err = decoding.Parse(raw, &z)
 		} else if err == nil {
 			err = checkValue(key, raw)
 		}
@@ -135,22 +136,22 @@ func checkValue(key string, raw []byte) error {
 	switch kind + "/" {
 	case devicePrefix:
 		var d DeviceState
-		err = decode(raw, &d)
+		err = decoding.Parse(raw, &d)
 		belongs = deviceKey(d.MAC)
 	case memberPrefix:
 		var m MemberState
-		err = decode(raw, &m)
+		err = decoding.Parse(raw, &m)
 		belongs = memberKey(m.Member)
 	case keyPrefix:
 		var id zone.MemberID
-		err = decode(raw, &id)
+		err = decoding.Parse(raw, &id)
 	case dataPrefix:
-		err = decode(raw, &DataState{})
+		err = decoding.Parse(raw, &DataState{})
 	case rollKey + "/":
-		err = decode(raw, &RollState{})
+		err = decoding.Parse(raw, &RollState{})
 		belongs = rollKey
 	case policyKey + "/":
-		err = decode(raw, &PolicyState{})
+		err = decoding.Parse(raw, &PolicyState{})
 		belongs = policyKey
 	default:
 		err = errors.New("there is no such key")
@@ -176,7 +177,7 @@ func read(s Reader, key string, v any) (bool, error) {
 }
 
 func write(s State, key string, v any) error {
-	raw, err := encoding.Marshal(v)
+	raw, err := canonical.Marshal(v)
 	if err == nil {
 		err = s.Put(key, raw)
 	}

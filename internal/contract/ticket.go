@@ -4,6 +4,7 @@ import (
 	"crypto"
 	"crypto/ed25519"
 
+	"bellwether/internal/canonical"
 	"bellwether/internal/cose"
 	"bellwether/internal/zone"
 )
@@ -35,7 +36,7 @@ func (t *Ticket) Sign(master crypto.Signer) ([]byte, error) {
 	if err := t.check(); err != nil {
 		return nil, err
 	}
-	payload, err := encoding.Marshal(t)
+	payload, err := canonical.Marshal(t)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +65,7 @@ func parseTicket(raw []byte) (*Ticket, *cose.Sign1, error) {
 		return nil, nil, reject(CodeTicket, "%v", err)
 	}
 	t := new(Ticket)
-	if err := decode(o.Payload, t); err != nil {
+	if err := decoding.Parse(o.Payload, t); err != nil {
 		return nil, nil, reject(CodeTicket, "%v", err)
 	}
 	return t, o, t.check()

@@ -17,7 +17,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/fxamacker/cbor/v2"
+	"bellwether/internal/canonical"
 )
 
 // Sign1 is a parsed object. Its slices share memory with what was parsed.
@@ -51,27 +51,7 @@ type toSign struct {
 	Payload   []byte
 }
 
-type modes struct {
-	cbor.EncMode
-	cbor.DecMode
-}
-
-var strict = mustModes()
-
-func mustModes() modes {
-	o := cbor.CoreDetEncOptions()
-	o.NilContainers = cbor.NilContainerAsEmpty
-	e, err := o.EncMode()
-	if err != nil {
-		panic(err) // the options are constants
-	}
-	d, err := cbor.DecOptions{DupMapKey: cbor.DupMapKeyEnforcedAPF, ExtraReturnErrors: cbor.ExtraDecErrorUnknownField,
-		IndefLength: cbor.IndefLengthForbidden, TagsMd: cbor.TagsForbidden, MaxNestedLevels: 4, MaxArrayElements: 16, MaxMapPairs: 16}.DecMode()
-	if err != nil {
-		panic(err) // the options are constants
-	}
-	return modes{e, d}
-}
+var decoding = canonical.Bounds{Nesting: 4, Pairs: 16, Elements: 16}.Decoder()
 
 // Sign gives the object of payload. The signer's public key must be Ed25519.
 // External says what the signature is for.
@@ -98,7 +78,7 @@ func Parse(raw []byte) (*Sign1, error) {
 		return nil, errors.New("cose: not a tagged COSE_Sign1")
 	}
 	var w wire
-	if err := strict.DecMode.Unmarshal(raw[1:], &w); err != nil {
+	if err := decoding.Parse(raw[1:], &w); err != nil {
 		return nil, fmt.Errorf("cose: %w", err)
 	}
 	if len(w.Protected) != len(head)+ed25519.PublicKeySize || !bytes.Equal(w.Protected[:len(head)], head[:]) {
@@ -107,15 +87,7 @@ func Parse(raw []byte) (*Sign1, error) {
 	if len(w.Signature) != ed25519.SignatureSize {
 		return nil, fmt.Errorf("cose: a signature of %d bytes, want %d", len(w.Signature), ed25519.SignatureSize)
 	}
-	o := &Sign1{Key: w.Protected[len(head):], Payload: w.Payload, Signature: w.Signature, protected: w.Protected}
-	again, err := o.bytes()
-	if err != nil {
-		return nil, err
-	}
-	if !bytes.Equal(again, raw) {
-		return nil, errors.New("cose: not in canonical form")
-	}
-	return o, nil
+	return &Sign1{Key: w.Protected[len(head):], Payload: w.Payload, Signature: w.Signature, protected: w.Protected}, nil
 }
 
 // Verify checks the signature by the key that the object names. Whether that
@@ -132,7 +104,7 @@ func (o *Sign1) Verify(external string) error {
 }
 
 func (o *Sign1) bytes() ([]byte, error) {
-	raw, err := strict.EncMode.Marshal(wire{Protected: o.protected, Payload: o.Payload, Signature: o.Signature})
+	raw, err := canonical.Marshal(wire{Protected: o.protected, Payload: o.Payload, Signature: o.Signature})
 	if err != nil {
 		return nil, fmt.Errorf("cose: %w", err)
 	}
@@ -140,5 +112,5 @@ func (o *Sign1) bytes() ([]byte, error) {
 }
 
 func (o *Sign1) signed(external string) ([]byte, error) {
-	return strict.EncMode.Marshal(toSign{Context: "Signature1", Protected: o.protected, External: []byte(external), Payload: o.Payload})
+	return canonical.Marshal(toSign{Context: "Signature1", Protected: o.protected, External: []byte(external), Payload: o.Payload})
 }

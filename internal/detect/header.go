@@ -8,9 +8,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"bellwether/internal/canonical"
 	"bellwether/internal/zone"
-
-	"github.com/fxamacker/cbor/v2"
 )
 
 // header is the part of a model file that describes the network.
@@ -37,30 +36,14 @@ func (m *Model) header() *header {
 	}
 }
 
-func encodeHeader(h *header) ([]byte, error) {
-	mode, err := cbor.CoreDetEncOptions().EncMode()
-	if err != nil {
-		return nil, err
-	}
-	return mode.Marshal(h)
-}
+// An empty list is null in a header.
+func encodeHeader(h *header) ([]byte, error) { return canonical.MarshalNull(h) }
+
+var decoding = canonical.Bounds{Nesting: 8, Pairs: 64, Elements: 1024}.Decoder()
 
 func decodeHeader(b []byte) (*header, error) {
-	mode, err := cbor.DecOptions{
-		DupMapKey:         cbor.DupMapKeyEnforcedAPF,
-		IndefLength:       cbor.IndefLengthForbidden,
-		TagsMd:            cbor.TagsForbidden,
-		ExtraReturnErrors: cbor.ExtraDecErrorUnknownField,
-		MaxNestedLevels:   8,
-		MaxArrayElements:  1024,
-		MaxMapPairs:       64,
-		FieldNameMatching: cbor.FieldNameMatchingCaseSensitive,
-	}.DecMode()
-	if err != nil {
-		return nil, err
-	}
 	h := &header{}
-	if err := mode.Unmarshal(b, h); err != nil {
+	if err := decoding.Unmarshal(b, h); err != nil {
 		return nil, fmt.Errorf("header: %w", err)
 	}
 	return h, nil

@@ -3,8 +3,7 @@ package follower
 import (
 	"testing"
 
-	"github.com/fxamacker/cbor/v2"
-
+	"bellwether/internal/canonical"
 	"bellwether/internal/contract"
 	"bellwether/internal/zone"
 )
@@ -39,7 +38,7 @@ func FuzzOutbox(f *testing.F) {
 	add := func(records ...any) {
 		var b [][]byte
 		for _, r := range records {
-			raw, err := cbor.Marshal(r)
+			raw, err := canonical.Marshal(r)
 			if err != nil {
 				f.Fatal(err)
 			}

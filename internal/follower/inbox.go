@@ -10,8 +10,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/fxamacker/cbor/v2"
-
+	"bellwether/internal/canonical"
 	"bellwether/internal/durable"
 	"bellwether/internal/journal"
 	"bellwether/internal/zone"
@@ -82,7 +81,7 @@ func (in *inbox) load(path string, newest bool) error {
 	s := &segment{path: path, last: before}
 	read := func(rec int, payload []byte) error {
 		var d delivered
-		if err := cbor.Unmarshal(payload, &d); err != nil || d.Position <= s.last {
+		if err := canonical.Unmarshal(payload, &d); err != nil || d.Position <= s.last {
 			return fmt.Errorf("%s: record %d is no message behind position %d", path, rec, s.last)
 		}
 		s.last = d.Position
@@ -149,7 +148,7 @@ func (in *inbox) store(messages []delivered) error {
 		if m.Position <= last {
 			continue
 		}
-		b, err := cbor.Marshal(m)
+		b, err := canonical.Marshal(m)
 		if err != nil {
 			return err
 		}
@@ -233,7 +232,7 @@ func readSegment(path string, from, last uint64, f func(*delivered) error) (next
 			return from, err
 		}
 		var d delivered
-		if err := cbor.Unmarshal(r.Payload, &d); err != nil {
+		if err := canonical.Unmarshal(r.Payload, &d); err != nil {
 			return from, fmt.Errorf("%s: record %d: %w", path, r.Number, err)
 		}
 		if d.Position > last {

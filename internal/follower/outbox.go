@@ -9,8 +9,7 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/fxamacker/cbor/v2"
-
+	"bellwether/internal/canonical"
 	"bellwether/internal/contract"
 	"bellwether/internal/durable"
 	"bellwether/internal/journal"
@@ -151,24 +150,24 @@ func (o *outbox) replay(rec int, payload []byte) error {
 	switch payload[1] {
 	case recordHead:
 		var r headRecord
-		if err = cbor.Unmarshal(payload, &r); err == nil {
+		if err = canonical.Unmarshal(payload, &r); err == nil {
 			o.number, o.serial, o.asked, o.last = r.Number, r.Serial, r.Asked, r.Last
 		}
 	case recordOrder:
 		var r orderRecord
-		if err = cbor.Unmarshal(payload, &r); err == nil {
+		if err = canonical.Unmarshal(payload, &r); err == nil {
 			o.add(newEntry(&r, rec))
 		}
 	case recordSigned:
 		var r signedRecord
-		if err = cbor.Unmarshal(payload, &r); err == nil {
+		if err = canonical.Unmarshal(payload, &r); err == nil {
 			if e := o.find(r.Number); e != nil {
 				e.signed, e.n, e.hid = rec, r.N, r.ID
 			}
 		}
 	case recordSettled:
 		var r settledRecord
-		if err = cbor.Unmarshal(payload, &r); err == nil {
+		if err = canonical.Unmarshal(payload, &r); err == nil {
 			o.close(&r)
 		}
 	default:
@@ -306,7 +305,7 @@ func (o *outbox) append(records ...any) error {
 	payloads := make([][]byte, len(records))
 	for i, r := range records {
 		var err error
-		if payloads[i], err = cbor.Marshal(r); err != nil {
+		if payloads[i], err = canonical.Marshal(r); err != nil {
 			return err
 		}
 		o.bytes += int64(len(payloads[i]))
@@ -372,7 +371,7 @@ func (o *outbox) record(rec int, v any) error {
 	if err != nil {
 		return err
 	}
-	return cbor.Unmarshal(b, v)
+	return canonical.Unmarshal(b, v)
 }
 
 // signedForm is an order as a transaction.
@@ -522,10 +521,10 @@ func (o *outbox) copyTo(log *journal.Journal) (size int64, moved map[*entry][2]i
 		}
 		return rec
 	}
-	put(cbor.Marshal(headRecord{Type: recordHead, Number: o.number, Serial: o.serial, Asked: o.asked, Last: o.last}))
+	put(canonical.Marshal(headRecord{Type: recordHead, Number: o.number, Serial: o.serial, Asked: o.asked, Last: o.last}))
 	for _, e := range o.settled {
 		if e.id != "" {
-			put(cbor.Marshal(settledRecord{Type: recordSettled, Name: e.id, Result: *e.settled, Serial: e.ticket}))
+			put(canonical.Marshal(settledRecord{Type: recordSettled, Name: e.id, Result: *e.settled, Serial: e.ticket}))
 		}
 	}
 	for _, e := range o.waiting {

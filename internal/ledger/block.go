@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"bellwether/internal/canonical"
 	"bellwether/internal/zone"
 )
 
@@ -32,11 +33,7 @@ type wireBlock struct {
 
 // Bytes gives the canonical bytes.
 func (b *Block) Bytes() []byte {
-	raw, err := encoding.Marshal(wireBlock{Header: b.Header.Bytes(), Signature: b.Signature, Checkpoint: b.Checkpoint, Txs: b.Txs})
-	if err != nil {
-		panic(err) // byte strings have an encoding
-	}
-	return raw
+	return canonical.MustMarshal(wireBlock{Header: b.Header.Bytes(), Signature: b.Signature, Checkpoint: b.Checkpoint, Txs: b.Txs})
 }
 
 // ReadBlock reads block n of a ledger of that height from where its bytes are kept.
@@ -62,7 +59,7 @@ func ParseBlock(raw []byte) (*Block, error) {
 		return nil, fmt.Errorf("block of %d bytes", len(raw))
 	}
 	var w wireBlock
-	if err := decode(raw, &w); err != nil {
+	if err := decoding.Parse(raw, &w); err != nil {
 		return nil, fmt.Errorf("block: %w", err)
 	}
 	h, err := ParseHeader(w.Header)

@@ -4,6 +4,8 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+
+	"bellwether/internal/canonical"
 )
 
 // MaxHandover bounds a handover's canonical bytes: some 14,000 devices. A
@@ -72,11 +74,7 @@ func (c *Chain) HandOver(state Reader, block func(n uint64) (*Block, error)) (*H
 
 // Bytes gives the canonical bytes.
 func (h *Handover) Bytes() []byte {
-	raw, err := encoding.Marshal(wireHandover{Header: h.Header.Bytes(), Signature: h.Signature, HeaderPath: h.HeaderPath, Checkpoint: h.Checkpoint, State: h.State})
-	if err != nil {
-		panic(err) // byte strings and texts have an encoding
-	}
-	return raw
+	return canonical.MustMarshal(wireHandover{Header: h.Header.Bytes(), Signature: h.Signature, HeaderPath: h.HeaderPath, Checkpoint: h.Checkpoint, State: h.State})
 }
 
 // ParseHandover reads canonical bytes and nothing else. It verifies nothing.
@@ -85,7 +83,7 @@ func ParseHandover(raw []byte) (*Handover, error) {
 		return nil, fmt.Errorf("handover of %d bytes: at most %d", len(raw), MaxHandover)
 	}
 	var w wireHandover
-	if err := decode(raw, &w); err != nil {
+	if err := decoding.Parse(raw, &w); err != nil {
 		return nil, fmt.Errorf("handover: %w", err)
 	}
 	head, err := ParseHeader(w.Header)

@@ -1,14 +1,12 @@
 package ledger
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
 
-	"github.com/fxamacker/cbor/v2"
-
+	"bellwether/internal/canonical"
 	"bellwether/internal/zone"
 )
 
@@ -30,18 +28,12 @@ type Header struct {
 }
 
 // Bytes gives the canonical bytes.
-func (h *Header) Bytes() []byte {
-	b, err := encoding.Marshal(h)
-	if err != nil {
-		panic(err) // a struct of numbers and arrays has an encoding
-	}
-	return b
-}
+func (h *Header) Bytes() []byte { return canonical.MustMarshal(h) }
 
 // ParseHeader reads canonical bytes and nothing else.
 func ParseHeader(raw []byte) (*Header, error) {
 	h := new(Header)
-	if err := decode(raw, h); err != nil {
+	if err := decoding.Parse(raw, h); err != nil {
 		return nil, fmt.Errorf("block header: %w", err)
 	}
 	if h.Txs == 0 {
@@ -74,48 +66,4 @@ func (h *Header) Verify(pub ed25519.PublicKey, sig []byte) error {
 
 func (h *Header) signed() []byte { return append([]byte(headerDomain), h.Bytes()...) }
 
-var (
-	encoding = mustEncoding()
-	decoding = mustDecoding()
-)
-
-func mustEncoding() cbor.EncMode {
-	o := cbor.CoreDetEncOptions()
-	o.NilContainers = cbor.NilContainerAsEmpty // so that a null is never canonical
-	m, err := o.EncMode()
-	if err != nil {
-		panic(err) // the options are constants
-	}
-	return m
-}
-
-func mustDecoding() cbor.DecMode {
-	m, err := cbor.DecOptions{
-		DupMapKey:         cbor.DupMapKeyEnforcedAPF,
-		ExtraReturnErrors: cbor.ExtraDecErrorUnknownField,
-		IndefLength:       cbor.IndefLengthForbidden,
-		TagsMd:            cbor.TagsForbidden,
-		MaxNestedLevels:   4,
-		MaxMapPairs:       16,
-		MaxArrayElements:  MaxBlockTxs,
-	}.DecMode()
-	if err != nil {
-		panic(err) // the options are constants
-	}
-	return m
-}
-
-// decode reads exactly the bytes that encoding v gives.
-func decode(raw []byte, v any) error {
-	if err := decoding.Unmarshal(raw, v); err != nil {
-		return err
-	}
-	again, err := encoding.Marshal(v)
-	if err != nil {
-		return err
-	}
-	if !bytes.Equal(again, raw) {
-		return errors.New("not in canonical form")
-	}
-	return nil
-}
+var decoding = canonical.Bounds{Nesting: 4, Pairs: 16, Elements: MaxBlockTxs}.Decoder()

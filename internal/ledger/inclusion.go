@@ -3,6 +3,8 @@ package ledger
 import (
 	"crypto/ed25519"
 	"fmt"
+
+	"bellwether/internal/canonical"
 )
 
 // The steps of a proof, in the order in which Verify takes them.
@@ -48,12 +50,8 @@ const maxInclusion = 8 << 10
 
 // Bytes gives the canonical bytes.
 func (in *Inclusion) Bytes() []byte {
-	raw, err := encoding.Marshal(wireInclusion{Header: in.Header.Bytes(), Signature: in.Signature, Index: in.Index,
+	return canonical.MustMarshal(wireInclusion{Header: in.Header.Bytes(), Signature: in.Signature, Index: in.Index,
 		TxPath: in.TxPath, HeaderPath: in.HeaderPath, Checkpoint: in.Checkpoint})
-	if err != nil {
-		panic(err) // byte strings and numbers have an encoding
-	}
-	return raw
 }
 
 // ParseInclusion reads canonical bytes and nothing else. It verifies nothing.
@@ -62,7 +60,7 @@ func ParseInclusion(raw []byte) (*Inclusion, error) {
 		return nil, fmt.Errorf("inclusion proof of %d bytes", len(raw))
 	}
 	var w wireInclusion
-	if err := decode(raw, &w); err != nil {
+	if err := decoding.Parse(raw, &w); err != nil {
 		return nil, fmt.Errorf("inclusion proof: %w", err)
 	}
 	h, err := ParseHeader(w.Header)

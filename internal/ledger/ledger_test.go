@@ -16,6 +16,7 @@ import (
 	"strings"
 	"testing"
 
+	"bellwether/internal/canonical"
 	"bellwether/internal/zone"
 )
 
@@ -93,7 +94,7 @@ func TestParseRefuses(t *testing.T) {
 		}
 	}
 	whole := blocks[0].Bytes()
-	head, err := encoding.Marshal(blocks[0].Checkpoint)
+	head, err := canonical.Marshal(blocks[0].Checkpoint)
 	if err != nil || !bytes.Contains(whole, head) {
 		t.Fatal("the checkpoint is not where the test looks for it")
 	}

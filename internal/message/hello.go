@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 
+	"bellwether/internal/canonical"
 	"bellwether/internal/cose"
 	"bellwether/internal/zone"
 )
@@ -38,7 +39,7 @@ type Hello struct {
 
 // Sign gives the value of the header Authorization.
 func (h *Hello) Sign(s crypto.Signer) (string, error) {
-	payload, err := encoding.Marshal(h)
+	payload, err := canonical.Marshal(h)
 	if err != nil {
 		return "", err
 	}
@@ -65,7 +66,7 @@ func ParseHello(value string) (*Hello, ed25519.PublicKey, error) {
 		return nil, nil, fmt.Errorf("hello: %w", err)
 	}
 	h := new(Hello)
-	if err := decode(o.Payload, h); err != nil {
+	if err := decoding.Parse(o.Payload, h); err != nil {
 		return nil, nil, fmt.Errorf("hello: %w", err)
 	}
 	if !h.Member.Valid() {

@@ -10,12 +10,10 @@
 package message
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 
-	"github.com/fxamacker/cbor/v2"
-
+	"bellwether/internal/canonical"
 	"bellwether/internal/contract"
 	"bellwether/internal/zone"
 )
@@ -202,43 +200,7 @@ func newFrame(t Type) Frame {
 	return nil
 }
 
-var (
-	encoding = mustEncoding()
-	decoding = mustDecoding()
-)
-
-func mustEncoding() cbor.EncMode {
-	o := cbor.CoreDetEncOptions()
-	o.NilContainers = cbor.NilContainerAsEmpty
-	m, err := o.EncMode()
-	if err != nil {
-		panic(err) // the options are constants
-	}
-	return m
-}
-
-func mustDecoding() cbor.DecMode {
-	m, err := cbor.DecOptions{DupMapKey: cbor.DupMapKeyEnforcedAPF, ExtraReturnErrors: cbor.ExtraDecErrorUnknownField,
-		IndefLength: cbor.IndefLengthForbidden, TagsMd: cbor.TagsForbidden, MaxNestedLevels: 4, MaxArrayElements: 16, MaxMapPairs: 16}.DecMode()
-	if err != nil {
-		panic(err) // the options are constants
-	}
-	return m
-}
-
-func decode(raw []byte, v any) error {
-	if err := decoding.Unmarshal(raw, v); err != nil {
-		return err
-	}
-	again, err := encoding.Marshal(v)
-	if err != nil {
-		return err
-	}
-	if !bytes.Equal(again, raw) {
-		return errors.New("not in canonical form")
-	}
-	return nil
-}
+var decoding = canonical.Bounds{Nesting: 4, Pairs: 16, Elements: 16}.Decoder()
 
 // Bytes gives a frame's bytes. It fills in the type.
 func Bytes(f Frame) ([]byte, error) {
@@ -266,7 +228,7 @@ func Bytes(f Frame) ([]byte, error) {
 	case *Lookup:
 		f.Type = TypeLookup
 	}
-	return encoding.Marshal(f)
+	return canonical.Marshal(f)
 }
 
 // Parse reads the bytes that Bytes gives, and nothing else. The frame shares no
@@ -283,7 +245,7 @@ func Parse(raw []byte) (Frame, error) {
 	if f == nil {
 		return nil, fmt.Errorf("there is no frame of type %d", raw[1])
 	}
-	if err := decode(raw, f); err != nil {
+	if err := decoding.Parse(raw, f); err != nil {
 		return nil, fmt.Errorf("frame of type %d: %w", raw[1], err)
 	}
 	return f, nil

@@ -4,9 +4,8 @@ import (
 	"errors"
 	"fmt"
 
+	"bellwether/internal/canonical"
 	"bellwether/internal/zone"
-
-	"github.com/fxamacker/cbor/v2"
 )
 
 const (
@@ -50,13 +49,8 @@ type record struct {
 	Removal  *removal  `cbor:"4,keyasint,omitempty"`
 }
 
-// encode gives the deterministic CBOR encoding (RFC 8949, section 4.2).
 func (r *record) encode() ([]byte, error) {
-	mode, err := cbor.CoreDetEncOptions().EncMode()
-	if err != nil {
-		return nil, err
-	}
-	b, err := mode.Marshal(r)
+	b, err := canonical.Marshal(r)
 	if err != nil {
 		return nil, fmt.Errorf("encode manifest record: %w", err)
 	}
@@ -64,17 +58,8 @@ func (r *record) encode() ([]byte, error) {
 }
 
 func decodeRecord(b []byte) (*record, error) {
-	mode, err := cbor.DecOptions{
-		DupMapKey:         cbor.DupMapKeyEnforcedAPF,
-		IndefLength:       cbor.IndefLengthForbidden,
-		ExtraReturnErrors: cbor.ExtraDecErrorUnknownField,
-		MaxNestedLevels:   8,
-	}.DecMode()
-	if err != nil {
-		return nil, err
-	}
 	r := new(record)
-	if err := mode.Unmarshal(b, r); err != nil {
+	if err := canonical.Unmarshal(b, r); err != nil {
 		return nil, fmt.Errorf("manifest record: %w", err)
 	}
 	return r, nil

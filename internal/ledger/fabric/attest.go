@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"path/filepath"
 
-	"github.com/fxamacker/cbor/v2"
 	gateway "github.com/hyperledger/fabric-gateway/pkg/client"
 	"github.com/hyperledger/fabric-protos-go-apiv2/common"
 	proposed "github.com/hyperledger/fabric-protos-go-apiv2/gateway"
 	"github.com/hyperledger/fabric-protos-go-apiv2/peer"
 	"google.golang.org/protobuf/proto"
 
+	"bellwether/internal/canonical"
 	"bellwether/internal/journal"
 	"bellwether/internal/ledger/fabric/evidence"
 	"bellwether/internal/zone"
@@ -72,7 +72,7 @@ func placesIn(dir string, blocks []uint64) (places []place, carried uint64, err 
 		if rec == 0 {
 			return nil
 		}
-		if err := cbor.Unmarshal(raw, &p); err != nil {
+		if err := canonical.Unmarshal(raw, &p); err != nil {
 			return fmt.Errorf("%s, record %d: %w", placesFile, rec, err)
 		}
 		if rec == 1 {

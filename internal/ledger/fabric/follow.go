@@ -6,8 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 
-	"github.com/fxamacker/cbor/v2"
-
+	"bellwether/internal/canonical"
 	"bellwether/internal/ledger"
 	"bellwether/internal/ledger/fabric/chaincode"
 )
@@ -20,14 +19,14 @@ func (l *Ledger) sameChannel(ctx context.Context) error {
 		return err
 	}
 	if l.places.Len() == 0 {
-		return l.places.Append(mustEncode(now))
+		return l.places.Append(canonical.MustMarshal(now))
 	}
 	raw, err := l.places.Read(0)
 	if err != nil {
 		return err
 	}
 	var then origin
-	if err := cbor.Unmarshal(raw, &then); err != nil {
+	if err := canonical.Unmarshal(raw, &then); err != nil {
 		return fmt.Errorf("%s: %w", placesFile, err)
 	}
 	if then != now {

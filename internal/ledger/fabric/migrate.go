@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"bellwether/internal/canonical"
 	"bellwether/internal/durable"
 	"bellwether/internal/journal"
 	"bellwether/internal/ledger"
@@ -61,7 +62,7 @@ func Migrate(ctx context.Context, dir string, signer crypto.Signer, o Migrating)
 		return m, err
 	}
 	if !Here(dir) {
-		if err := durable.WriteFile(filepath.Join(dir, placesFile), journal.Bytes(placesKind, mustEncode(now)), 0o600); err != nil {
+		if err := durable.WriteFile(filepath.Join(dir, placesFile), journal.Bytes(placesKind, canonical.MustMarshal(now)), 0o600); err != nil {
 			return m, err
 		}
 	}

@@ -9,11 +9,11 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/fxamacker/cbor/v2"
 	"github.com/hyperledger/fabric-protos-go-apiv2/common"
 	"github.com/hyperledger/fabric-protos-go-apiv2/gateway"
 	"google.golang.org/protobuf/proto"
 
+	"bellwether/internal/canonical"
 	"bellwether/internal/durable"
 	"bellwether/internal/journal"
 	"bellwether/internal/zone"
@@ -31,10 +31,7 @@ type outbox struct {
 }
 
 func (o *outbox) write(path string) error {
-	body, err := cbor.Marshal(o)
-	if err != nil {
-		return err
-	}
+	body := canonical.MustMarshal(o)
 	sum := sha256.Sum256(body)
 	return durable.WriteFile(path, append(sum[:], body...), 0o600)
 }
@@ -50,7 +47,7 @@ func readOutbox(path string) (*outbox, error) {
 	}
 	o := new(outbox)
 	sum := sha256.Sum256(raw[min(len(raw), sha256.Size):])
-	if !bytes.HasPrefix(raw, sum[:]) || cbor.Unmarshal(raw[sha256.Size:], o) != nil {
+	if !bytes.HasPrefix(raw, sum[:]) || canonical.Unmarshal(raw[sha256.Size:], o) != nil {
 		return nil, fmt.Errorf("%s is damaged: it may hold a block that is not on the channel yet; restore it, or remove it to give that block up", path)
 	}
 	return o, nil
@@ -91,7 +88,7 @@ type place struct {
 	ID    [32]byte
 }
 
-func (p place) bytes() []byte { return mustEncode(p) }
+func (p place) bytes() []byte { return canonical.MustMarshal(p) }
 
 // origin is the first record of places: the channel that they are on. It is the
 // CBOR array [name tstr, chaincode tstr, hash of the channel's first block bstr (32)].
@@ -100,14 +97,6 @@ type origin struct {
 	Channel   string
 	Chaincode string
 	First     zone.Hash
-}
-
-func mustEncode(v any) []byte {
-	raw, err := cbor.Marshal(v)
-	if err != nil {
-		panic(err) // numbers, strings and arrays have an encoding
-	}
-	return raw
 }
 
 // placeOf reads where block n stands, if it was noted.
@@ -121,7 +110,7 @@ func (l *Ledger) placeOf(n uint64) (place, bool, error) {
 		return place{}, false, err
 	}
 	var p place
-	if err := cbor.Unmarshal(raw, &p); err != nil {
+	if err := canonical.Unmarshal(raw, &p); err != nil {
 		return place{}, false, fmt.Errorf("%s: place of block %d: %w", placesFile, n, err)
 	}
 	if p.Block != n {
@@ -144,7 +133,7 @@ func (l *Ledger) readPlace(rec int, raw []byte) error {
 		return nil
 	}
 	var p place
-	if err := cbor.Unmarshal(raw, &p); err != nil {
+	if err := canonical.Unmarshal(raw, &p); err != nil {
 		return fmt.Errorf("%s: first place: %w", placesFile, err)
 	}
 	l.first = p.Block
@@ -157,10 +146,10 @@ func Damage(dir string) (found []error) {
 	n, next := uint64(0), uint64(0)
 	for rec, err := range journal.Scan(filepath.Join(dir, placesFile), placesKind) {
 		if err == nil && rec.Number == 0 {
-			err = cbor.Unmarshal(rec.Payload, new(origin))
+			err = canonical.Unmarshal(rec.Payload, new(origin))
 		} else if err == nil {
 			var p place
-			if err = cbor.Unmarshal(rec.Payload, &p); err == nil && rec.Number > 1 && p.Block != next {
+			if err = canonical.Unmarshal(rec.Payload, &p); err == nil && rec.Number > 1 && p.Block != next {
 				err = fmt.Errorf("it is of block %d, not %d", p.Block, next)
 			}
 			next = p.Block + 1
