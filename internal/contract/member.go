@@ -21,7 +21,7 @@ type Op uint8
 const (
 	OpSend    Op = iota + 1 // to a member, the master, or everyone
 	OpRequest               // to a member or the master, which replies
-	OpReply                 // to the request Ref
+	OpReply                 // to the request Ref, which To made of the sender and which is open
 	OpCreate                // an object of To's data; the first version
 	OpRead                  // asks for the object
 	OpUpdate                // the next version
@@ -118,6 +118,8 @@ func (b *Associated) apply(s State, height uint64, t *Signed, m MemberState) err
 		return reject(CodeTicket, "the ticket is for %s, not %s", ticket.Member, t.Member)
 	case ticket.Key != [32]byte(t.Key):
 		return reject(CodeTicket, "the ticket is for another key than %x", []byte(t.Key[:4]))
+	case ticket.Key == z.Master:
+		return reject(CodeTicket, "the key is the master's")
 	case ticket.Serial <= m.Serial:
 		return reject(CodeTicket, "ticket %d of %s was followed by %d", ticket.Serial, t.Member, m.Serial)
 	}
@@ -158,19 +160,20 @@ func (v *Validator) pass(s State, height uint64, b *Message, m MemberState, id z
 	if err := v.allow(s, height, b, &m, to); err != nil {
 		return err
 	}
-	if b.Op.OnData() {
-		owner := to
-		if to.Member == m.Member {
-			owner = &m
+	switch {
+	case b.Op == OpRequest:
+		err = m.ask(s, b)
+	case b.Op == OpReply:
+		err = m.reply(s, b)
+	case b.Op.OnData() && to.Member == m.Member:
+		err = b.touch(s, &m, id)
+	case b.Op.OnData():
+		if err = b.touch(s, to, id); err == nil {
+			err = write(s, memberKey(to.Member), to)
 		}
-		if err := b.touch(s, owner, id); err != nil {
-			return err
-		}
-		if owner != &m {
-			if err := write(s, memberKey(owner.Member), owner); err != nil {
-				return err
-			}
-		}
+	}
+	if err != nil {
+		return err
 	}
 	return write(s, memberKey(m.Member), m)
 }
@@ -231,12 +234,12 @@ func (v *Validator) allow(s Reader, height uint64, b *Message, from, to *MemberS
 		return err
 	}
 	// A sender that is flagged has been refused before; whom it reaches may be.
-	since, malicious, err := to.malicious(s)
+	verdict, err := to.verdict(s)
 	if err != nil {
 		return err
 	}
 	d := set.Decide(policy.Request{
-		Principal: describe(from), Action: b.Op.String(), Resource: b.resource(to, malicious && since > to.Released),
+		Principal: describe(from), Action: b.Op.String(), Resource: b.resource(to, verdict != Verdict{}),
 		Context: policy.Context{Size: uint64(b.Size), Height: height, Encrypted: b.Sealed},
 	})
 	if !d.Allowed {

@@ -24,6 +24,7 @@ const (
 	CodeBehaviour   Code = "behaviour"   // its device is malicious
 	CodeRecipient   Code = "recipient"   // there is no such recipient
 	CodePolicy      Code = "policy"      // the zone's policy does not allow it, or cannot be read
+	CodeUnasked     Code = "unasked"     // it replies to no open request
 )
 
 // RejectError says that the contract refuses a transaction, and why. The state

@@ -8,13 +8,14 @@ import (
 )
 
 // The state of the members: the roll ("roll"), the policy ("policy"), for each
-// member its entry ("member/NAME") and its key ("key/HEX"), and the data that it
-// keeps in the zone ("data/NAME/OBJECT").
+// member its entry ("member/NAME"), its key ("key/HEX") and what it has asked
+// ("ask/NAME"), and the data that it keeps in the zone ("data/NAME/OBJECT").
 const (
 	rollKey      = "roll"
 	policyKey    = "policy"
 	memberPrefix = "member/"
 	keyPrefix    = "key/"
+	askPrefix    = "ask/"
 	dataPrefix   = "data/"
 )
 
@@ -66,9 +67,17 @@ type MemberState struct {
 	Associated zone.Time     `cbor:"14,keyasint"` // first
 	Objects    uint64        `cbor:"15,keyasint"` // that it keeps
 	Joined     uint64        `cbor:"16,keyasint"` // the block that it first associated in
-	// Released is the Since of the newest malicious verdict about its device, or
-	// about what it says, that the operator has put aside; 0: none.
-	Released zone.Time `cbor:"17,keyasint"`
+	// The malicious verdicts, about its device and about what it says, that the
+	// operator has put aside. Every other one counts.
+	DeviceReleased Verdict `cbor:"17,keyasint,omitzero"`
+	VoiceReleased  Verdict `cbor:"18,keyasint,omitzero"`
+}
+
+// Verdict is one by which a device is malicious. Zeros: none.
+type Verdict struct {
+	_     struct{} `cbor:",toarray"`
+	MAC   zone.MAC
+	Since zone.Time // see DeviceState
 }
 
 // DataState is one object that a member keeps in the zone.
@@ -147,7 +156,7 @@ func Objects(s Reader, owner zone.MemberID) ([]string, error) {
 // The actions on a member.
 const (
 	ActionRevoke  = "revoke"  // nothing more is taken from it
-	ActionRelease = "release" // that is over, and so is what its device's malicious verdict of now led to
+	ActionRelease = "release" // that is over, and so is what the malicious verdicts in force led to
 )
 
 // MemberAction is what an operator decided about a member. A name that was never
@@ -203,40 +212,77 @@ func (b *MemberAction) apply(s State) error {
 		return err
 	}
 	if b.Action == ActionRevoke {
-		if m.Revoked {
-			return reject(CodeTransition, "%s is revoked already", b.Member)
-		}
-		m.Member, m.Revoked = b.Member, true
-		return write(s, memberKey(b.Member), m)
+		return m.revoke(s, b.Member)
 	}
-	verdict, malicious, err := m.malicious(s)
+	verdict, err := m.verdict(s)
 	if err != nil {
 		return err
 	}
-	if !known || !m.Revoked && (!malicious || verdict <= m.Released) {
+	if !known || !m.Revoked && verdict == (Verdict{}) {
 		return reject(CodeTransition, "there is nothing that %s could be released from", b.Member)
 	}
 	m.Revoked = false
-	if malicious {
-		m.Released = verdict
+	if m.DeviceReleased, m.VoiceReleased, err = m.Verdicts(s); err != nil {
+		return err
 	}
 	return write(s, memberKey(b.Member), m)
 }
 
-// malicious says whether the member's device is, or what it says, and since when
-// the later of them.
-func (m *MemberState) malicious(s Reader) (since zone.Time, yes bool, err error) {
-	voice, _ := m.Member.Voice()
-	for _, mac := range []zone.MAC{m.MAC, voice} {
-		d, seen, err := ReadDevice(s, mac)
-		if err != nil {
-			return 0, false, err
-		}
-		if seen && d.State == zone.StateMalicious {
-			since, yes = max(since, d.Since), true
+// revoke also closes what the member has asked: nothing can reach it.
+func (m *MemberState) revoke(s State, id zone.MemberID) error {
+	if m.Revoked {
+		return reject(CodeTransition, "%s is revoked already", id)
+	}
+	open, err := ReadOpen(s, id)
+	if err != nil {
+		return err
+	}
+	if open != nil {
+		if err := s.Put(askKey(id), nil); err != nil {
+			return err
 		}
 	}
-	return since, yes, nil
+	m.Member, m.Revoked = id, true
+	return write(s, memberKey(id), m)
+}
+
+// Verdicts gives the malicious verdicts in force about the member's device and about
+// what it says, put aside or not.
+func (m *MemberState) Verdicts(s Reader) (device, voice Verdict, err error) {
+	if device, err = verdictOf(s, m.MAC); err != nil {
+		return device, voice, err
+	}
+	mac, _ := m.Member.Voice()
+	voice, err = verdictOf(s, mac)
+	return device, voice, err
+}
+
+func verdictOf(s Reader, mac zone.MAC) (Verdict, error) {
+	d, seen, err := ReadDevice(s, mac)
+	if err != nil || !seen || d.State != zone.StateMalicious {
+		return Verdict{}, err
+	}
+	return Verdict{MAC: mac, Since: d.Since}, nil
+}
+
+// verdict gives one that counts against the member.
+func (m *MemberState) verdict(s Reader) (Verdict, error) {
+	device, voice, err := m.Verdicts(s)
+	if device != (Verdict{}) && device != m.DeviceReleased {
+		return device, err
+	}
+	if voice != m.VoiceReleased {
+		return voice, err
+	}
+	return Verdict{}, err
+}
+
+// about says what the verdict is about.
+func (v Verdict) about(m *MemberState) string {
+	if v.MAC == m.MAC {
+		return "the device " + v.MAC.String()
+	}
+	return "the voice"
 }
 
 // Standing says what keeps a member from speaking at a height: nil for nothing,
@@ -246,7 +292,7 @@ func (m *MemberState) Standing(s Reader, height uint64) error {
 	if err != nil {
 		return err
 	}
-	since, malicious, err := m.malicious(s)
+	verdict, err := m.verdict(s)
 	switch {
 	case err != nil:
 		return err
@@ -256,8 +302,8 @@ func (m *MemberState) Standing(s Reader, height uint64) error {
 		return reject(CodeExpired, "the ticket of %s is of epoch %d, this is %d", m.Member, m.Epoch, r.Epoch)
 	case height > m.Until:
 		return reject(CodeExpired, "the ticket of %s was for blocks up to %d, this is %d", m.Member, m.Until, height)
-	case malicious && since > m.Released:
-		return reject(CodeBehaviour, "the device of %s, %s, or what it says has been malicious since %s", m.Member, m.MAC, since)
+	case verdict != Verdict{}:
+		return reject(CodeBehaviour, "%s of %s has been malicious since %s", verdict.about(m), m.Member, verdict.Since)
 	}
 	return nil
 }

@@ -145,6 +145,11 @@ func checkValue(key string, raw []byte) error {
 	case keyPrefix:
 		var id zone.MemberID
 		err = decoding.Parse(raw, &id)
+	case askPrefix:
+		var open OpenRequests
+		if err = decoding.Parse(raw, &open); err == nil && (len(open) == 0 || len(open) > MaxOpen) {
+			err = fmt.Errorf("%d requests are open: want 1 to %d", len(open), MaxOpen)
+		}
 	case dataPrefix:
 		err = decoding.Parse(raw, &DataState{})
 	case rollKey + "/":
