@@ -54,48 +54,71 @@ func (v *vectors) members(master ed25519.PrivateKey) {
 	v.sealed(seal, group)
 }
 
-// transactions writes an association and a message, as they are signed, and as
-// they stand on the ledger; and the frames about them.
+// memberZone is a zone whose members' transactions are written as examples.
+type memberZone struct {
+	*vectors
+	group  zone.Hash
+	state  contract.Memory
+	height uint64
+}
+
+// transactions writes an association, a message, a request and its reply, as they
+// are signed, and as they stand on the ledger; and the frames about them.
 func (v *vectors) transactions(master, key ed25519.PrivateKey, ticket []byte, seal [32]byte) {
 	by := master.Public().(ed25519.PublicKey)
-	group := contract.GroupID(by, vectorTime, "Home")
-	state := contract.Memory{}
-	created, err := (&contract.Tx{Zone: group, Time: vectorTime, N: 1, Body: &contract.ZoneCreated{Name: "Home", UseCase: "smart-home", Master: [32]byte(by)}}).Sign(master)
+	m := &memberZone{vectors: v, group: contract.GroupID(by, vectorTime, "Home"), state: contract.Memory{}}
+	created, err := (&contract.Tx{Zone: m.group, Time: vectorTime, N: 1, Body: &contract.ZoneCreated{Name: "Home", UseCase: "smart-home", Master: [32]byte(by)}}).Sign(master)
 	v.must(err)
-	_, err = new(contract.Validator).Apply(state, 0, created)
+	_, err = new(contract.Validator).Apply(m.state, 0, created)
 	v.must(err)
 
 	payload := append(run(0xe0, contract.PayloadSalt), "hello"...)
 	v.b.WriteString("\n# It associates, four seconds after the zone was created by its own clock, and is received\n# half a second later; then it sends \"hello\" to the master. The state after both, in blocks 1\n# and 2 of a zone without devices.\n")
-	var signed [][]byte
-	var ids []zone.HID
-	for i, c := range []struct {
-		name string
-		body contract.Body
-	}{
-		{"member.associated", &contract.Associated{Ticket: ticket, Seal: seal}},
-		{"member.message", &contract.Message{To: zone.Master, Op: contract.OpSend, Hash: contract.PayloadHash(payload), Size: uint32(len(payload))}},
-	} {
-		at := vectorTime + zone.Time(4+i)*1e9
-		tx := contract.Tx{Zone: group, N: uint64(i + 1), Member: "lamp", Sent: at, Body: c.body}
-		object, err := tx.SignMember(key)
-		v.must(err)
-		raw, err := contract.Receive(object, at+5e8)
-		v.must(err)
-		got, err := new(contract.Validator).Apply(state, uint64(i+1), raw)
-		v.must(err)
-		v.bytes(c.name, object)
-		v.bytes(c.name+".h_id", got.ID[:])
-		v.bytes(c.name+".on_ledger", raw)
-		signed, ids = append(signed, object), append(ids, got.ID)
-	}
+	associated, first := m.say("member.associated", key, contract.Tx{Member: "lamp", N: 1, Body: &contract.Associated{Ticket: ticket, Seal: seal}})
+	sent, second := m.say("member.message", key, contract.Tx{Member: "lamp", N: 2, Body: letter(contract.OpSend, zone.Master, payload)})
 	hash := contract.PayloadHash(payload)
 	v.bytes("member.message.payload", payload)
 	v.bytes("member.message.hash", hash[:])
-	digest, err := contract.Digest(state)
-	v.must(err)
-	v.bytes("member.state", digest[:])
-	v.frames(ticket, signed, ids, payload)
+	m.digest("member.state")
+
+	question, answer := append(run(0xd0, contract.PayloadSalt), "time?"...), append(run(0xf0, contract.PayloadSalt), "noon"...)
+	v.b.WriteString("\n# It asks the master \"time?\", in block 3, which replies \"noon\", in block 4. The state after\n# each: the request is open, and closed.\n")
+	_, asked := m.say("member.request", key, contract.Tx{Member: "lamp", N: 3, Body: letter(contract.OpRequest, zone.Master, question)})
+	v.bytes("member.request.payload", question)
+	m.digest("member.request.state")
+	reply := letter(contract.OpReply, "lamp", answer)
+	reply.Ref = asked
+	m.say("member.reply", master, contract.Tx{Member: zone.Master, N: 1, Body: reply})
+	v.bytes("member.reply.payload", answer)
+	m.digest("member.reply.state")
+	v.frames(ticket, [][]byte{associated, sent}, []zone.HID{first, second}, payload)
+}
+
+func letter(op contract.Op, to zone.MemberID, payload []byte) *contract.Message {
+	return &contract.Message{To: to, Op: op, Hash: contract.PayloadHash(payload), Size: uint32(len(payload))}
+}
+
+// say writes a member's transaction, which stands in the next block.
+func (m *memberZone) say(name string, key ed25519.PrivateKey, tx contract.Tx) (object []byte, id zone.HID) {
+	at := vectorTime + zone.Time(4+m.height)*1e9
+	m.height++
+	tx.Zone, tx.Sent = m.group, at
+	object, err := tx.SignMember(key)
+	m.must(err)
+	raw, err := contract.Receive(object, at+5e8)
+	m.must(err)
+	got, err := new(contract.Validator).Apply(m.state, m.height, raw)
+	m.must(err)
+	m.bytes(name, object)
+	m.bytes(name+".h_id", got.ID[:])
+	m.bytes(name+".on_ledger", raw)
+	return object, got.ID
+}
+
+func (m *memberZone) digest(name string) {
+	digest, err := contract.Digest(m.state)
+	m.must(err)
+	m.bytes(name, digest[:])
 }
 
 func (v *vectors) frames(ticket []byte, signed [][]byte, ids []zone.HID, payload []byte) {

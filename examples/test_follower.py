@@ -55,6 +55,12 @@ class Vectors(unittest.TestCase):
         payload = self.v["member.message.payload"]
         self.assertEqual(follower.payload_hash(payload), self.v["member.message.hash"])
         self.transaction("member.message", 2, 9, follower.message({"send": "master", "text": "hello"}, payload))
+        self.transaction("member.request", 3, 9, follower.message({"request": "master", "text": "time?"}, self.v["member.request.payload"]))
+
+    def test_reply(self):
+        _, payload = follower.verify(self.v["member.reply"], b"bellwether/member-tx/1\0")
+        order = {"reply": "lamp", "ref": self.v["member.request.h_id"].hex(), "text": "noon"}
+        self.assertEqual(follower.decode(payload)[6], follower.message(order, self.v["member.reply.payload"]))
 
     def test_frames(self):
         types = {}

@@ -57,6 +57,7 @@ func Test(t *testing.T, place func(testing.TB) Place) {
 		{"Prove", testProve},
 		{"State", testState},
 		{"Retention", testRetention},
+		{"Members", testMembers},
 		{"Cancelled", testCancelled},
 		{"ReadWhileWriting", testReadWhileWriting},
 		{"FailLost", func(t *testing.T, b *bench) { testFault(t, b, FailLost) }},

@@ -25,7 +25,7 @@
 //
 // # State
 //
-// The contract's own keys ("zone", "device/…", "member/…"), and for each block "block/" and
+// The contract's own keys ("zone", "device/…", "member/…", "ask/…"), and for each block "block/" and
 // its number in 20 digits, with its header's hash. A key of a block is written
 // once and no key counts anything, so that blocks never wait for each other
 // more than by their own chain: block n reads the key of n-1. Of two blocks with
@@ -51,7 +51,7 @@ import (
 
 // Version names the rules that this chaincode endorses by. Two programs that say
 // the same give the same answers.
-const Version = "bellwether/chaincode/2"
+const Version = "bellwether/chaincode/3"
 
 // The functions.
 const (

@@ -62,16 +62,22 @@ func (p *fakePeer) call(args ...string) (string, string) {
 // chain gives blocks of one zone: its creation, and two with each of three devices.
 func chain(t testing.TB) []*ledger.Block {
 	t.Helper()
-	l := ledgertest.NewFake(ledgertest.Master())
-	for n := range uint64(3) {
-		txs := [][]byte{ledgertest.Genesis(t)}
-		if n > 0 {
-			txs = nil
-			for i := range 3 {
-				txs = append(txs, ledgertest.Tx(t, i, 2*n-1, "a"), ledgertest.Tx(t, i, 2*n, "b"))
-			}
+	blocks := [][][]byte{{ledgertest.Genesis(t)}, nil, nil}
+	for n := uint64(1); n < 3; n++ {
+		for i := range 3 {
+			blocks[n] = append(blocks[n], ledgertest.Tx(t, i, 2*n-1, "a"), ledgertest.Tx(t, i, 2*n, "b"))
 		}
-		for _, tx := range txs {
+	}
+	return chainOf(t, blocks...)
+}
+
+// chainOf gives blocks with these transactions.
+func chainOf(t testing.TB, txs ...[][]byte) []*ledger.Block {
+	t.Helper()
+	l := ledgertest.NewFake(ledgertest.Master())
+	var blocks []*ledger.Block
+	for n := range txs {
+		for _, tx := range txs[n] {
 			if err := l.Submit(t.Context(), tx); err != nil {
 				t.Fatal(err)
 			}
@@ -79,10 +85,7 @@ func chain(t testing.TB) []*ledger.Block {
 		if err := l.Commit(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-	}
-	var blocks []*ledger.Block
-	for n := range l.Height() {
-		b, err := l.Block(t.Context(), n)
+		b, err := l.Block(t.Context(), uint64(n))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -116,6 +119,61 @@ func TestAppend(t *testing.T) {
 		if !bytes.Equal(p.committed[key], want) {
 			t.Errorf("%s is %x, want %x", key, p.committed[key], want)
 		}
+	}
+}
+
+// TestMembers: requests and replies lead to the state that the contract leads to, over
+// blocks and after a handover; a block with a reply that nobody asked for is refused.
+func TestMembers(t *testing.T) {
+	m := ledgertest.Associated(t)
+	question, open := m.Request(t, "a", "b"), m.Request(t, "b", "a")
+	answer, again := m.Reply(t, "b", "a", question), m.Reply(t, "b", "a", question)
+	blocks := chainOf(t, append([][]byte{ledgertest.Genesis(t)}, m.Joined...), [][]byte{question, open}, [][]byte{answer}, [][]byte{m.Reply(t, "a", "b", open)})
+	state := contract.Memory{}
+	var v contract.Validator
+	p, adopted := newPeer(), newPeer()
+	for n, b := range blocks {
+		if _, failed := p.call(FunctionAppend, string(b.Bytes())); failed != "" {
+			t.Fatalf("block %d: %s", n, failed)
+		}
+		if n > 1 {
+			if _, failed := adopted.call(FunctionAppend, string(b.Bytes())); failed != "" {
+				t.Fatalf("block %d after the handover: %s", n, failed)
+			}
+		} else if n == 1 {
+			if _, failed := adopted.call(FunctionAdopt, string(handover(t, blocks, 2).Bytes())); failed != "" {
+				t.Fatal(failed)
+			}
+		}
+		for _, tx := range b.Txs {
+			if _, err := v.Apply(state, uint64(n), tx); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, key := range []string{"member/a", "member/b", "ask/a", "ask/b"} {
+			if !bytes.Equal(p.committed[key], state[key]) || n > 0 && !bytes.Equal(adopted.committed[key], state[key]) {
+				t.Errorf("block %d: %s is %x, and %x after the handover; want %x", n, key, p.committed[key], adopted.committed[key], state[key])
+			}
+		}
+	}
+	var c ledger.Chain
+	for _, b := range blocks[:3] {
+		if err := c.Follow(b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b, err := c.Seal(ledgertest.Master(), ledger.Content{Zone: blocks[0].Header.Zone, Txs: [][]byte{again}, Time: blocks[3].Header.Time})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p = newPeer()
+	for _, b := range blocks[:3] {
+		if _, failed := p.call(FunctionAppend, string(b.Bytes())); failed != "" {
+			t.Fatal(failed)
+		}
+	}
+	if _, failed := p.call(FunctionAppend, string(b.Bytes())); !strings.Contains(failed, string(contract.CodeUnasked)) || len(p.writes) > 0 {
+		t.Errorf("%q, wrote %q; want a refusal with %q", failed, p.writes, contract.CodeUnasked)
 	}
 }
 
