@@ -276,6 +276,13 @@ func rollCommand(use, short, do string) *cobra.Command {
 			}
 			return f.run(cmd, o, func(w io.Writer, a gateway.MemberAnswer) error {
 				_, err := fmt.Fprintf(w, "%s, on the ledger as H-ID %s\n", strings.Join(append([]string{do}, args...), " "), a.ID)
+				for _, v := range a.Released {
+					what := v.MAC.String()
+					if voice, _ := o.Member.Voice(); v.MAC == voice {
+						what = string(o.Member) + " (messages)"
+					}
+					fmt.Fprintf(w, "put aside: %s, malicious since %s; what is found later counts\n", what, v.Since)
+				}
 				return err
 			})
 		},
@@ -292,8 +299,9 @@ func sayCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "say NAME TEXT --state DIR", Short: "Say something to a member in the master's name, or with the name * to all",
 		Long: `Puts a message on the ledger, signed with the zone's key, from where it is delivered like
-any other. It takes a gateway that runs. With --reply it answers a request of the member to
-the master, by the request's H-ID as 'ledger show --json' prints it.`,
+any other. It takes a gateway that runs. With --request the member may reply to it. With --reply
+it replies to a request of the member to the master, by the request's H-ID as 'ledger show
+--json' prints it: once, and as long as the request is open.`,
 		Example: "  bellwether zone say lamp 'firmware 2.1 is out' --state /var/lib/bellwether",
 		Args:    exactly(2, "a NAME and a TEXT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -310,6 +318,7 @@ the master, by the request's H-ID as 'ledger show --json' prints it.`,
 		},
 	}
 	f.add(c)
+	c.Flags().BoolVar(&say.Request, "request", false, "as a request, to which a reply is expected")
 	c.Flags().StringVar(&reply, "reply", "", "H-ID of the request that this replies to")
 	c.Flags().BoolVar(&say.Seal, "seal", false, "encrypt it, so that only the member can read it")
 	return c

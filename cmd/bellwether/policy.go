@@ -136,7 +136,9 @@ one that is decided otherwise, with the policies that decided it. A table looks 
     resource: hub              # a member; all for everyone; hub/log for an object
     context: {size: 200, encrypted: true}
     want: allow                # or deny
-    by: [sensors-to-hub]       # the policies that decide; may be left out`,
+    by: [sensors-to-hub]       # the policies that decide; may be left out
+
+A reply that is allowed may be given to an open request alone, whatever else is allowed.`,
 		Args: exactly(1, "one FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			set, err := compilePolicy(args[0])
@@ -171,7 +173,8 @@ func policyExplainCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "explain FILE --principal MEMBER --action ACTION --resource RESOURCE", Short: "Say whether a policy allows a request, and which part of it decides",
 		Long: `Decides one request. What is known of the members comes from flags, or with --cases from
-the members of a table as ` + "`policy test`" + ` takes it.`,
+the members of a table as ` + "`policy test`" + ` takes it. An answer is the policy's alone: the ledger
+also wants a reply to be to an open request that the resource made of the principal, once.`,
 		Example: "  bellwether policy explain zone.cedar --principal thermostat --role sensor --action send --resource hub --resource-role hub",
 		Args:    exactly(1, "one FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -256,6 +259,13 @@ func (e *explained) print(w io.Writer, who, action, whom string) {
 		answer = "allowed"
 	}
 	fmt.Fprintf(w, "%s: %s, %s %s%s\n", answer, who, action, preposition, whom)
+	switch {
+	case !e.Allowed:
+	case whom == policy.Everyone && action != "send":
+		fmt.Fprintf(w, "  but by the policy alone: the ledger takes no %s to everyone\n", action)
+	case action == "reply":
+		fmt.Fprintf(w, "  to each open request that %s made of %s, once: the ledger takes no other reply\n", whom, who)
+	}
 	for _, p := range e.Policies {
 		fmt.Fprintf(w, "  by the %s %s, line %d\n", p.Effect, p.ID, p.Line)
 		if p.Description != "" {

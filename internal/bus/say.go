@@ -14,7 +14,8 @@ import (
 // Say is what the master says to a member, or to everyone.
 type Say struct {
 	To      zone.MemberID `json:"to"`
-	Reply   zone.HID      `json:"reply,omitzero"` // the request that this replies to; zeros: none
+	Request bool          `json:"request,omitempty"` // it is one, which the member may reply to
+	Reply   zone.HID      `json:"reply,omitzero"`    // the request that this replies to; zeros: none
 	Content []byte        `json:"content"`
 	Seal    bool          `json:"seal,omitempty"` // encrypt it to the member
 }
@@ -95,7 +96,12 @@ func (h *Hub) compose(w Say) (*contract.Tx, []byte, error) {
 		return nil, nil, err
 	}
 	b := &contract.Message{To: w.To, Op: contract.OpSend, Ref: w.Reply, Sealed: w.Seal}
-	if w.Reply != (zone.HID{}) {
+	switch {
+	case w.Request && w.Reply != (zone.HID{}):
+		return nil, nil, errors.New("a request or a reply, not both")
+	case w.Request:
+		b.Op = contract.OpRequest
+	case w.Reply != (zone.HID{}):
 		b.Op = contract.OpReply
 	}
 	tx := &contract.Tx{Zone: h.zone, Member: zone.Master, Sent: zone.TimeOf(time.Now()), N: me.N + 1, Body: b}

@@ -40,6 +40,12 @@ func TestMasterSays(t *testing.T) {
 	if _, err := p.hub.Say(t.Context(), Say{To: "nobody", Content: []byte("x")}); !errors.As(err, &refused) || refused.Code != contract.CodeRecipient {
 		t.Errorf("to nobody: %v", err)
 	}
+	if _, err := p.hub.Say(t.Context(), Say{To: "a", Reply: asked.ID, Content: []byte("noon, again")}); !errors.As(err, &refused) || refused.Code != contract.CodeUnasked {
+		t.Errorf("a second reply: %v", err)
+	}
+	if _, err := p.hub.Say(t.Context(), Say{To: "a", Request: true, Reply: asked.ID, Content: []byte("x")}); err == nil || errors.As(err, &refused) && refused.Code == contract.CodeUnasked {
+		t.Errorf("both at once: %v", err)
+	}
 	if _, err := p.hub.Say(t.Context(), Say{To: "a", Content: []byte("x"), Seal: true}); err == nil {
 		t.Error("sealed to a member without a key")
 	}
@@ -54,6 +60,55 @@ func TestMasterSays(t *testing.T) {
 	}
 	if all, err := contract.Members(p.ledger.State()); err != nil || len(all) != 2 {
 		t.Errorf("%d members: %v", len(all), err)
+	}
+}
+
+// TestReplyOnce: of two replies to one request the second is refused, and the first
+// that is handed in again has its receipt, also after a restart.
+func TestReplyOnce(t *testing.T) {
+	p := newPlace(t, Options{})
+	a, b := p.peer("a"), p.peer("b")
+	a.join(Grant{})
+	b.join(Grant{})
+	asked, err := p.hub.Say(t.Context(), Say{To: "a", Request: true, Content: []byte("are you well?")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := want[*message.Delivery](a)
+	a.say(&message.Ack{Position: got.Position})
+	if tx := delivered(t, got); tx.ID != asked || tx.Body.(*contract.Message).Op != contract.OpRequest {
+		t.Errorf("%+v", tx.Tx)
+	}
+	reply := func(f *peer, content string) *message.Submit {
+		m, payload := f.message("master", content)
+		m.Op, m.Ref = contract.OpReply, asked
+		return &message.Submit{Object: f.sign(m), Payload: payload}
+	}
+	b.say(reply(b, "I am"))
+	if r := want[*message.Refusal](b); r.Code != contract.CodeUnasked {
+		t.Errorf("who was not asked: %+v", r)
+	}
+	yes := reply(a, "yes")
+	a.say(yes)
+	a.say(yes)
+	first, second := want[*message.Receipt](a), want[*message.Receipt](a)
+	if *first != *second || first.N != a.n {
+		t.Errorf("%+v, then %+v", first, second)
+	}
+	a.say(reply(a, "no"))
+	if r := want[*message.Refusal](a); r.Code != contract.CodeUnasked || r.N != a.n {
+		t.Errorf("a second reply: %+v", r)
+	}
+	a.close()
+	p.restart()
+	a.open()
+	a.say(yes)
+	if third := want[*message.Receipt](a); *third != *first {
+		t.Errorf("%+v after a restart, before %+v", third, first)
+	}
+	a.say(reply(a, "no"))
+	if r := want[*message.Refusal](a); r.Code != contract.CodeUnasked {
+		t.Errorf("a second reply after a restart: %+v", r)
 	}
 }
 

@@ -75,9 +75,9 @@ type MemberState struct {
 
 // Verdict is one by which a device is malicious. Zeros: none.
 type Verdict struct {
-	_     struct{} `cbor:",toarray"`
-	MAC   zone.MAC
-	Since zone.Time // see DeviceState
+	_     struct{}  `cbor:",toarray"`
+	MAC   zone.MAC  `json:"mac"`
+	Since zone.Time `json:"since"` // see DeviceState
 }
 
 // DataState is one object that a member keeps in the zone.

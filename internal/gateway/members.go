@@ -204,14 +204,15 @@ const (
 
 // MemberAnswer is what came of an order.
 type MemberAnswer struct {
-	ID       zone.HID       `json:"h_id,omitzero"` // of the transaction that it led to
-	Epoch    uint64         `json:"epoch"`
-	Members  []MemberReport `json:"members,omitempty"`
-	Requests []bus.Request  `json:"requests,omitempty"`
-	Invites  int            `json:"open_invites"` // one-time codes that were not used
-	Invite   string         `json:"invite,omitempty"`
-	Hub      *bus.Status    `json:"hub,omitempty"` // nil: no gateway runs
-	Policy   *PolicyReport  `json:"policy,omitempty"`
+	ID       zone.HID           `json:"h_id,omitzero"`      // of the transaction that it led to
+	Released []contract.Verdict `json:"released,omitempty"` // release: the malicious verdicts that it put aside
+	Epoch    uint64             `json:"epoch"`
+	Members  []MemberReport     `json:"members,omitempty"`
+	Requests []bus.Request      `json:"requests,omitempty"`
+	Invites  int                `json:"open_invites"` // one-time codes that were not used
+	Invite   string             `json:"invite,omitempty"`
+	Hub      *bus.Status        `json:"hub,omitempty"` // nil: no gateway runs
+	Policy   *PolicyReport      `json:"policy,omitempty"`
 }
 
 // MemberReport is one member for people.
@@ -279,7 +280,9 @@ func (m *membership) carryOut(ctx context.Context, o MemberOrder, now time.Time)
 	case DoAdmit:
 		err = m.admit(o)
 	case DoRevoke, DoRelease:
-		out.ID, err = m.decide(ctx, now, &contract.MemberAction{Action: o.Do, Member: o.Member, Note: o.Note})
+		if out.ID, err = m.decide(ctx, now, &contract.MemberAction{Action: o.Do, Member: o.Member, Note: o.Note}); err == nil && o.Do == DoRelease {
+			out.Released, err = m.released(o.Member)
+		}
 	case DoEpoch:
 		r, rollErr := contract.ReadRoll(m.state.Ledger.State())
 		if rollErr != nil {
@@ -311,6 +314,17 @@ func (m *membership) carryOut(ctx context.Context, o MemberOrder, now time.Time)
 		out.Hub = &status
 	}
 	return out, err
+}
+
+// released gives the verdicts about a member that are put aside.
+func (m *membership) released(id zone.MemberID) (verdicts []contract.Verdict, err error) {
+	one, _, err := contract.ReadMember(m.state.Ledger.State(), id)
+	for _, v := range []contract.Verdict{one.DeviceReleased, one.VoiceReleased} {
+		if v != (contract.Verdict{}) {
+			verdicts = append(verdicts, v)
+		}
+	}
+	return verdicts, err
 }
 
 // decide puts the next transaction of the roll on the ledger.

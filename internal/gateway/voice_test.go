@@ -79,6 +79,15 @@ func TestVoice(t *testing.T) {
 	if err := m.Standing(s.Ledger.State(), 1); err == nil {
 		t.Error("the contract still takes what it says")
 	}
+	members := &membership{state: s}
+	for _, action := range []string{contract.ActionRevoke, contract.ActionRelease} {
+		if _, err := members.decide(t.Context(), time.Now(), &contract.MemberAction{Action: action, Member: "lamp"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if aside, err := members.released("lamp"); err != nil || len(aside) != 1 || aside[0].MAC != voice {
+		t.Errorf("put aside is %+v (%v), want the verdict about the voice", aside, err)
+	}
 }
 
 // TestVoiceIsNoAddress: no frame on the wire speaks for a member.

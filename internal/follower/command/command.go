@@ -81,7 +81,7 @@ func commands() []command {
 				f.StringVar(&o.to, "to", "", "the recipient's `NAME`, master, or '*' for everyone")
 				f.StringVar(&o.file, "file", "", "send the bytes of `FILE`")
 				f.StringVar(&o.id, "id", "", "the message's own `NAME`: given again, it is the same message")
-				f.StringVar(&o.ref, "reply", "", "as the reply to the request with this `H-ID`")
+				f.StringVar(&o.ref, "reply", "", "as the reply to the recipient's request with this `H-ID`, of which there is one")
 				f.BoolVar(&o.request, "request", false, "as a request, to which a reply is expected")
 				f.BoolVar(&o.seal, "seal", false, "encrypt it, so that only the recipient can read it")
 				f.BoolVar(&o.json, "json", false, "print JSON")

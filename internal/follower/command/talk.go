@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"bellwether/internal/contract"
 	"bellwether/internal/follower"
 	"bellwether/internal/zone"
 )
@@ -139,7 +140,7 @@ func (p *Program) order(ctx context.Context, o *options, command follower.Comman
 	case err != nil:
 		return err
 	case r.Refused != "":
-		return fmt.Errorf("the zone refuses it: %s", r.Refused)
+		return fmt.Errorf("the zone refuses it: %s", inWords(r.Refused))
 	case !object && o.json:
 		return p.print(r)
 	case !object:
@@ -150,6 +151,19 @@ func (p *Program) order(ctx context.Context, o *options, command follower.Comman
 		return err
 	}
 	return p.show(o, r.Object)
+}
+
+// inWords says what a refusal means where something can be done about it.
+func inWords(c contract.Code) string {
+	switch c {
+	case contract.CodeUnasked:
+		return fmt.Sprintf("%s: the recipient has no such request to this follower open: it was replied to, was followed by %d newer ones, or never was made", c, contract.MaxOpen)
+	case contract.CodeRecipient:
+		return string(c) + ": the zone has no such member, or it was revoked"
+	case contract.CodePolicy:
+		return string(c) + ": the zone's policy does not allow it; the operator can say why with `bellwether policy explain`"
+	}
+	return string(c)
 }
 
 // show prints an object: its bytes, or all that is known of it as JSON.
