@@ -11,6 +11,8 @@ It takes orders as lines of JSON on stdin, and prints what comes of them and wha
     {"request": "hub", "text": "time?"}                     {"reply": "hub", "ref": H-ID, "text": "noon"}
     {"create": "hub", "object": "door", "text": "open"}     also read, update, delete; whose data it is
 
+A reply is to a request that was printed, once: any other is refused as "unasked".
+
 When stdin ends, it waits for its receipts and ends; with --stay it goes on until it is killed. Killed at any moment, it goes
 on where it was: an order is said once, in the order of the lines; a message may be printed again, under the same position.
 """

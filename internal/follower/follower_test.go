@@ -151,7 +151,7 @@ func TestMessages(t *testing.T) {
 	}
 }
 
-// TestRequest: a request is answered by a reply that names it.
+// TestRequest: a request is answered by a reply that names it, once.
 func TestRequest(t *testing.T) {
 	m := newMaster(t)
 	a, _ := start(t, newFollower(t, m, "a"), quick())
@@ -161,6 +161,11 @@ func TestRequest(t *testing.T) {
 	until(t, "the request is delivered", func() bool { return len(received(t, b)) == 1 })
 	if back, _ := say(t, b, Order{To: "a", Op: contract.OpReply, Ref: r.ID, Content: []byte("noon")}); back.Code != "" {
 		t.Fatalf("the reply was refused: %s", back.Code)
+	}
+	for name, o := range map[string]Order{"a second reply": {To: "a", Op: contract.OpReply, Ref: r.ID}, "a reply to nothing": {To: "a", Op: contract.OpReply, Ref: zone.HID{1}}} {
+		if back, _ := say(t, b, o); back.Code != contract.CodeUnasked {
+			t.Errorf("%s: %q, want %q", name, back.Code, contract.CodeUnasked)
+		}
 	}
 	until(t, "the reply is delivered", func() bool { return len(received(t, a)) == 1 })
 	_, _, err := a.Read(0, func(got *Message) error {

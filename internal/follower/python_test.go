@@ -148,6 +148,15 @@ func TestPython(t *testing.T) {
 	if l := p.hear("the reply", func(l *snakeLine) bool { return l.Position > 0 }); l.Text != "noon" || !l.Sealed || l.From != "go" || l.Ref != request.ID.String() {
 		t.Errorf("it received %+v", l)
 	}
+	g.Accept(Order{To: "py", Op: contract.OpRequest, Content: []byte("all well?")}, nil)
+	l := p.hear("a request", func(l *snakeLine) bool { return l.Op == "request" })
+	p.tell(fmt.Sprintf(`{"reply": "go", "ref": %q, "text": "yes"}`, l.HID), fmt.Sprintf(`{"reply": "go", "ref": %q, "text": "no"}`, l.HID), fmt.Sprintf(`{"reply": "go", "ref": %q, "text": "what?"}`, strings.Repeat("ab", 32)))
+	p.hear("a receipt for the first reply", func(l *snakeLine) bool { return l.Receipt > 0 && l.Order["text"] == "yes" })
+	for _, text := range []string{"no", "what?"} {
+		if l := p.hear("a refusal", func(l *snakeLine) bool { return l.Refused != "" }); l.Refused != contract.CodeUnasked || l.Order["text"] != text {
+			t.Errorf("refused with %s: %v, want %s", l.Refused, l.Order, contract.CodeUnasked)
+		}
+	}
 	p.tell(`{"create": "py", "object": "door", "text": "open"}`, `{"update": "py", "object": "door", "text": "shut"}`, `{"read": "py", "object": "door"}`, `{"delete": "py", "object": "door"}`)
 	if l := p.hear("what was read", func(l *snakeLine) bool { return l.Read > 0 }); l.Object != "door" || l.Text != "shut" || l.Op != "update" {
 		t.Errorf("it read %+v", l)
@@ -158,8 +167,8 @@ func TestPython(t *testing.T) {
 	if err := p.cmd.Wait(); err != nil {
 		t.Errorf("it ended with %v", err)
 	}
-	if n := m.numbers("py"); n != 9 {
-		t.Errorf("the ledger has %d transactions of it, want 9", n)
+	if n := m.numbers("py"); n != 10 {
+		t.Errorf("the ledger has %d transactions of it, want 10", n)
 	}
 }
 
