@@ -7,8 +7,8 @@ import (
 	"bellwether/internal/zone"
 )
 
-// MaxOpen is how many requests of one member are open at a time. The next one
-// closes the oldest.
+// MaxOpen is how many requests of one member are open at a time. One more closes
+// the oldest.
 const MaxOpen = 32
 
 // OpenRequests are what a member has asked and nobody has replied to ("ask/NAME"),
@@ -58,7 +58,7 @@ func (m *MemberState) reply(s State, b *Message) error {
 	maps.DeleteFunc(open, func(_ uint64, o OpenRequest) bool { return o == OpenRequest{ID: b.Ref, To: m.Member} })
 	switch len(open) {
 	case before:
-		return reject(CodeUnasked, "%s waits for no reply of %s to %s: it never asked that, was answered, or has asked %d times since", b.To, m.Member, b.Ref.Short(), MaxOpen)
+		return reject(CodeUnasked, "%s waits for no reply of %s to %s: it never asked that, had its reply, or has %d newer requests open", b.To, m.Member, b.Ref.Short(), MaxOpen)
 	case 0:
 		return s.Put(askKey(b.To), nil)
 	}

@@ -157,7 +157,7 @@ func (p *Program) order(ctx context.Context, o *options, command follower.Comman
 func inWords(c contract.Code) string {
 	switch c {
 	case contract.CodeUnasked:
-		return fmt.Sprintf("%s: the recipient has no such request to this follower open: it was replied to, was followed by %d newer ones, or never was made", c, contract.MaxOpen)
+		return fmt.Sprintf("%s: the recipient has no such request to this follower open: it had its reply, gave way to %d newer ones, or never was made", c, contract.MaxOpen)
 	case contract.CodeRecipient:
 		return string(c) + ": the zone has no such member, or it was revoked"
 	case contract.CodePolicy:
