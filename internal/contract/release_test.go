@@ -100,6 +100,25 @@ func TestRelease(t *testing.T) {
 	}
 }
 
+// TestReleasedFields: a member with nothing put aside takes no place for it.
+func TestReleasedFields(t *testing.T) {
+	c := newClub(t)
+	c.join("lamp", 3, func(k *Ticket) { k.MAC = lamp })
+	fields := func() int {
+		var m map[int]any
+		if err := decoding.Unmarshal(c.state[memberKey("lamp")], &m); err != nil {
+			t.Fatal(err)
+		}
+		return len(m)
+	}
+	before := fields()
+	c.turn(lamp, created+1)
+	c.must(c.decide(&MemberAction{Action: ActionRelease, Member: "lamp"}))
+	if before != 16 || fields() != 17 {
+		t.Errorf("%d fields, and %d with a verdict put aside, want 16 and 17", before, fields())
+	}
+}
+
 // speak has a member say something.
 func (c *club) speak(id zone.MemberID, n byte) error {
 	raw, err := c.say(id, n, c.next(id), text4("hub"))

@@ -75,9 +75,8 @@ type MemberState struct {
 
 // Verdict is one by which a device is malicious. Zeros: none.
 type Verdict struct {
-	_     struct{}  `cbor:",toarray"`
-	MAC   zone.MAC  `json:"mac"`
-	Since zone.Time `json:"since"` // see DeviceState
+	MAC   zone.MAC  `cbor:"1,keyasint" json:"mac"`
+	Since zone.Time `cbor:"2,keyasint" json:"since"` // see DeviceState
 }
 
 // DataState is one object that a member keeps in the zone.
