@@ -2,6 +2,7 @@ package contract
 
 import (
 	"cmp"
+	"crypto/ecdh"
 	"math"
 	"strings"
 	"unicode/utf8"
@@ -83,8 +84,7 @@ func (t *Tx) checkBody() error {
 	case *OperatorAction:
 		return b.check(t)
 	case *Associated:
-		_, _, err := parseTicket(b.Ticket)
-		return err
+		return b.check()
 	case *Message:
 		return b.check()
 	case *MemberAction:
@@ -157,6 +157,25 @@ func (b *OperatorAction) check(t *Tx) error {
 		return reject(CodeRange, "no action %q: want relearn, silence or unsilence", b.Action)
 	}
 	return text("note", b.Note, 0, maxNote)
+}
+
+func (b *Associated) check() error {
+	if _, _, err := parseTicket(b.Ticket); err != nil || b.Seal == [32]byte{} {
+		return err
+	}
+	// What every scalar takes to zero is no key: who encrypts to it would fail.
+	public, err := ecdh.X25519().NewPublicKey(b.Seal[:])
+	if err != nil {
+		return err
+	}
+	some, err := ecdh.X25519().NewPrivateKey(make([]byte, 32))
+	if err != nil {
+		return err
+	}
+	if _, err := some.ECDH(public); err != nil {
+		return reject(CodeRange, "nothing can be encrypted to the X25519 key %x", b.Seal[:4])
+	}
+	return nil
 }
 
 func (b *MemberAction) check() error {

@@ -11,7 +11,7 @@ import (
 // thing that a follower says.
 type Associated struct {
 	Ticket []byte   `cbor:"1,keyasint"` // see Ticket
-	Seal   [32]byte `cbor:"2,keyasint"` // X25519 public key that payloads to it may be encrypted to; zeros: none
+	Seal   [32]byte `cbor:"2,keyasint"` // X25519 public key that payloads to it may be encrypted to, not of low order; zeros: none
 }
 
 // Op is what a message does.

@@ -365,7 +365,10 @@ func TestBadMessages(t *testing.T) {
 		"encrypted to everyone":      with2(text4("*"), func(m *Message) { m.Sealed = true }),
 		"to a name that cannot be":   text4("Hub"),
 		"no ticket":                  &Associated{},
-		"a decision":                 &EpochBegun{Epoch: 1},
+		"a key of low order":         &Associated{Ticket: c.signTicket(c.ticket("lamp", 3), 1), Seal: [32]byte{1}},
+		"another of low order": &Associated{Ticket: c.signTicket(c.ticket("lamp", 3), 1), Seal: [32]byte{0xe0, 0xeb, 0x7a, 0x7c, 0x3b, 0x41, 0xb8, 0xae,
+			0x16, 0x56, 0xe3, 0xfa, 0xf1, 0x9f, 0xc4, 0x6a, 0xda, 0x09, 0x8d, 0xeb, 0x9c, 0x32, 0xb1, 0xfd, 0x86, 0x62, 0x05, 0x16, 0x5f, 0x49, 0xb8, 0x00}},
+		"a decision": &EpochBegun{Epoch: 1},
 	} {
 		r := (*RejectError)(nil)
 		if _, err := c.say("lamp", 3, 1, b); !errors.As(err, &r) {
