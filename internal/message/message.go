@@ -52,7 +52,18 @@ const (
 )
 
 // Frame is one message of a session. The types below are all there are.
-type Frame interface{ frame() Type }
+type Frame interface {
+	frame() Type
+	begin(Type)
+}
+
+// head begins the CBOR array that a frame is.
+type head struct {
+	_    struct{} `cbor:",toarray"`
+	Type Type
+}
+
+func (h *head) begin(t Type) { h.Type = t }
 
 // Standing is where a member stands when a session begins.
 type Standing string
@@ -67,8 +78,7 @@ const (
 
 // Welcome begins a session, and comes again when the standing changes.
 type Welcome struct {
-	_        struct{} `cbor:",toarray"`
-	Type     Type
+	head
 	Standing Standing
 	Height   uint64   // of the ledger
 	Epoch    uint64   // the zone's
@@ -78,15 +88,13 @@ type Welcome struct {
 
 // Ticket brings the member a ticket; it associates with it.
 type Ticket struct {
-	_      struct{} `cbor:",toarray"`
-	Type   Type
+	head
 	Ticket []byte
 }
 
 // Receipt says that a transaction stands on the ledger, durably.
 type Receipt struct {
-	_     struct{} `cbor:",toarray"`
-	Type  Type
+	head
 	N     uint64
 	ID    zone.HID
 	Block uint64
@@ -95,8 +103,7 @@ type Receipt struct {
 // Refusal says that a transaction was refused: nothing of it is on the ledger, and
 // its number is still to be used.
 type Refusal struct {
-	_    struct{} `cbor:",toarray"`
-	Type Type
+	head
 	N    uint64
 	Code contract.Code
 }
@@ -104,8 +111,7 @@ type Refusal struct {
 // Delivery brings a message of somebody else. Positions rise, and come again
 // until they are acknowledged.
 type Delivery struct {
-	_        struct{} `cbor:",toarray"`
-	Type     Type
+	head
 	Position uint64
 	Received zone.Time
 	Object   []byte // the sender's COSE_Sign1
@@ -114,8 +120,7 @@ type Delivery struct {
 
 // Object answers a read: the object's newest version.
 type Object struct {
-	_       struct{} `cbor:",toarray"`
-	Type    Type
+	head
 	N       uint64 // of the transaction that asked
 	Object  []byte // the COSE_Sign1 that made this version
 	Payload []byte
@@ -124,38 +129,33 @@ type Object struct {
 // Member answers a lookup: the COSE_Sign1 with which that member associated
 // last, empty if there is none.
 type Member struct {
-	_      struct{} `cbor:",toarray"`
-	Type   Type
+	head
 	Member zone.MemberID
 	Object []byte
 }
 
 // Bye is the last frame of a session that the master ends.
 type Bye struct {
-	_    struct{} `cbor:",toarray"`
-	Type Type
+	head
 	Code contract.Code
 }
 
 // Submit hands in a transaction, with its payload if it has one.
 type Submit struct {
-	_       struct{} `cbor:",toarray"`
-	Type    Type
+	head
 	Object  []byte // the COSE_Sign1
 	Payload []byte
 }
 
 // Ack acknowledges every delivery up to a position.
 type Ack struct {
-	_        struct{} `cbor:",toarray"`
-	Type     Type
+	head
 	Position uint64
 }
 
 // Lookup asks for a member, to encrypt to it.
 type Lookup struct {
-	_      struct{} `cbor:",toarray"`
-	Type   Type
+	head
 	Member zone.MemberID
 }
 
@@ -204,30 +204,7 @@ var decoding = canonical.Bounds{Nesting: 4, Pairs: 16, Elements: 16}.Decoder()
 
 // Bytes gives a frame's bytes. It fills in the type.
 func Bytes(f Frame) ([]byte, error) {
-	switch f := f.(type) {
-	case *Welcome:
-		f.Type = TypeWelcome
-	case *Ticket:
-		f.Type = TypeTicket
-	case *Receipt:
-		f.Type = TypeReceipt
-	case *Refusal:
-		f.Type = TypeRefusal
-	case *Delivery:
-		f.Type = TypeDelivery
-	case *Object:
-		f.Type = TypeObject
-	case *Member:
-		f.Type = TypeMember
-	case *Bye:
-		f.Type = TypeBye
-	case *Submit:
-		f.Type = TypeSubmit
-	case *Ack:
-		f.Type = TypeAck
-	case *Lookup:
-		f.Type = TypeLookup
-	}
+	f.begin(f.frame())
 	return canonical.Marshal(f)
 }
 
