@@ -14,8 +14,9 @@ import (
 )
 
 // clocks are the rooms that may ask for the time. Everywhere else time is data.
-// A network, a token and a master are waited for, and certificates expire.
-var clocks = []string{"bus", "follower", "gateway", "ledger/fabric", "ledger/fabric/network", "ledger/fabric/pkcs11", "cmd/bellwether"}
+// A network, a token and a master are waited for, certificates expire, and tests
+// kill processes after a while.
+var clocks = []string{"bus", "follower", "gateway", "ledger/fabric", "ledger/fabric/network", "ledger/fabric/pkcs11", "processtest", "cmd/bellwether"}
 
 // pure rooms do no input or output of their own.
 var pure = []string{"canonical", "contract", "detect", "feature", "ledger", "mud", "nn", "packet", "policy", "proof", "simulate", "trust", "zone"}

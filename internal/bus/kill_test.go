@@ -17,6 +17,7 @@ import (
 	"bellwether/internal/ledger/embedded"
 	"bellwether/internal/ledger/ledgertest"
 	"bellwether/internal/message"
+	"bellwether/internal/processtest"
 )
 
 // hubInstead, when set, makes this test program a hub over the state in the
@@ -24,10 +25,7 @@ import (
 const hubInstead = "BELLWETHER_TEST_HUB"
 
 func TestMain(m *testing.M) {
-	if dir := os.Getenv(hubInstead); dir != "" {
-		fmt.Fprintln(os.Stderr, serveForever(dir))
-		os.Exit(1)
-	}
+	processtest.Instead(hubInstead, serveForever)
 	os.Exit(m.Run())
 }
 
@@ -61,9 +59,7 @@ func serveForever(dir string) error {
 // victim starts a hub in a process of its own and points the peers to it.
 func victim(t *testing.T, dir string, peers ...*peer) *exec.Cmd {
 	t.Helper()
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), hubInstead+"="+dir)
-	cmd.Stderr = os.Stderr
+	cmd := processtest.Again(t, hubInstead, dir)
 	out, err := cmd.StdoutPipe()
 	if err == nil {
 		err = cmd.Start()

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -557,9 +556,9 @@ type zoneWork struct {
 	Restore *RestoreOptions
 }
 
-func zoneJob(b []byte) error {
+func zoneJob(spec string) error {
 	var w zoneWork
-	if err := json.Unmarshal(b, &w); err != nil {
+	if err := json.Unmarshal([]byte(spec), &w); err != nil {
 		return err
 	}
 	switch {
@@ -581,29 +580,7 @@ func zoneJob(b []byte) error {
 // whether it was done by then.
 func (w zoneWork) killedDuring(t *testing.T, while time.Duration) bool {
 	t.Helper()
-	spec, err := json.Marshal(w)
-	if err != nil {
-		t.Fatal(err)
-	}
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(self)
-	cmd.Env = append(os.Environ(), zoneInstead+"="+string(spec))
-	var said bytes.Buffer
-	cmd.Stderr = &said
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	timer := time.AfterFunc(while, func() { cmd.Process.Kill() })
-	defer timer.Stop()
-	err = cmd.Wait()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) && exit.ExitCode() >= 0 {
-		t.Fatalf("it failed by itself: %s", said.String())
-	}
-	return err == nil
+	return killedAfter(t, while, zoneInstead, w, nil)
 }
 
 // killedAtRandom calls try with random times up to that of work which nobody kills, and says

@@ -7,13 +7,11 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
-	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -23,6 +21,7 @@ import (
 
 	"bellwether/internal/alert"
 	"bellwether/internal/ledger/fabric/networktest"
+	"bellwether/internal/processtest"
 	"bellwether/internal/zone"
 )
 
@@ -32,28 +31,10 @@ var kills = flag.Int("kills", 10, "how often the kill test kills a replay")
 const replayInstead = "BELLWETHER_TEST_REPLAY"
 
 func TestMain(m *testing.M) {
-	if job := os.Getenv(replayInstead); job != "" {
-		if err := replayJob([]byte(job)); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		os.Exit(0)
-	}
 	networktest.Main()
-	if job := os.Getenv(migrateInstead); job != "" {
-		if err := migrateJob([]byte(job)); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		os.Exit(0)
-	}
-	if job := os.Getenv(zoneInstead); job != "" {
-		if err := zoneJob([]byte(job)); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		os.Exit(0)
-	}
+	processtest.Instead(replayInstead, replayJob)
+	processtest.Instead(migrateInstead, migrateJob)
+	processtest.Instead(zoneInstead, zoneJob)
 	status := m.Run()
 	if c, err := recorded(); err == nil {
 		os.RemoveAll(filepath.Dir(c.learn))
@@ -66,9 +47,9 @@ func TestMain(m *testing.M) {
 type job struct{ State, Learn, Watch, Alerts string }
 
 // replayJob replays, logs every step and keeps the alerts in a file.
-func replayJob(b []byte) error {
+func replayJob(spec string) error {
 	var j job
-	if err := json.Unmarshal(b, &j); err != nil {
+	if err := json.Unmarshal([]byte(spec), &j); err != nil {
 		return err
 	}
 	sink, err := alert.OpenFile(j.Alerts)
@@ -93,29 +74,20 @@ type victim struct {
 // replay had come to its end.
 func (v *victim) run(t *testing.T, while time.Duration) bool {
 	t.Helper()
-	spec, err := json.Marshal(v.job)
+	return killedAfter(t, while, replayInstead, v.job, &v.told)
+}
+
+// killedAfter has this test program do work that a variable of the environment
+// describes, kills it after a while, and reports whether it was done.
+func killedAfter(t *testing.T, while time.Duration, instead string, work any, out io.Writer) bool {
+	t.Helper()
+	spec, err := json.Marshal(work)
 	if err != nil {
 		t.Fatal(err)
 	}
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(self)
-	cmd.Env = append(os.Environ(), replayInstead+"="+string(spec))
-	var wrong bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &v.told, &wrong
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	timer := time.AfterFunc(while, func() { cmd.Process.Kill() })
-	defer timer.Stop()
-	err = cmd.Wait()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) && exit.ExitCode() >= 0 {
-		t.Fatalf("the replay failed by itself: %s", wrong.String())
-	}
-	return err == nil
+	cmd := processtest.Again(t, instead, string(spec))
+	cmd.Stdout = out
+	return processtest.Killed(t, cmd, while)
 }
 
 var storedSeq = regexp.MustCompile(`msg="segment stored".* last_seq=(\d+)`)

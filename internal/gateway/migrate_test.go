@@ -10,7 +10,6 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -38,9 +37,9 @@ type moving struct {
 	To    FabricConfig
 }
 
-func migrateJob(b []byte) error {
+func migrateJob(spec string) error {
 	var m moving
-	if err := json.Unmarshal(b, &m); err != nil {
+	if err := json.Unmarshal([]byte(spec), &m); err != nil {
 		return err
 	}
 	_, err := migration(m.State, Config{Ledger: LedgerConfig{Driver: driverFabric, Fabric: m.To}}).Run(context.Background())
@@ -273,33 +272,15 @@ func TestMigrationKilled(t *testing.T) {
 	c, n := onFabric(t)
 	finishedDir, _ := finished(t)
 	channel := channelOf(t, n)
-	run := func(dir string, c Config, while time.Duration) (time.Duration, bool) {
+	run := func(dir string, c Config, while time.Duration) (done bool) {
 		t.Helper()
-		spec, err := json.Marshal(moving{dir, c.Ledger.Fabric})
-		if err != nil {
-			t.Fatal(err)
-		}
-		cmd := exec.Command(os.Args[0])
-		cmd.Env = append(os.Environ(), migrateInstead+"="+string(spec))
-		var said bytes.Buffer
-		cmd.Stderr = &said
-		began := time.Now()
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		timer := time.AfterFunc(while, func() { cmd.Process.Kill() })
-		defer timer.Stop()
-		err = cmd.Wait()
-		var exit *exec.ExitError
-		if errors.As(err, &exit) && exit.ExitCode() >= 0 {
-			t.Fatalf("the migration failed by itself: %s", said.String())
-		}
-		return time.Since(began), err == nil
+		return killedAfter(t, while, migrateInstead, moving{dir, c.Ledger.Fabric}, nil)
 	}
-	took, ok := run(copyState(t, finishedDir), c, time.Hour)
-	if !ok {
+	calm, began := copyState(t, finishedDir), time.Now()
+	if !run(calm, c, time.Hour) {
 		t.Fatal("a migration that nobody kills does not work")
 	}
+	took := time.Since(began)
 	noise := rand.New(rand.NewPCG(uint64(*migrations), 9))
 	seen := map[string]int{}
 	for i := range *migrations {
@@ -307,7 +288,7 @@ func TestMigrationKilled(t *testing.T) {
 		blocks := readFile(t, dir, ledgerDir, "blocks.log")
 		for range 2 {
 			while := time.Duration(noise.Int64N(int64(took)))
-			_, done := run(dir, c, while)
+			done := run(dir, c, while)
 			seen[killedWhere(t, dir, c, done)]++
 			if i%2 == 0 && !done { // the zone is used before the command is given again
 				relearned(t, dir)

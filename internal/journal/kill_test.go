@@ -1,15 +1,14 @@
 package journal
 
 import (
-	"bufio"
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strconv"
 	"testing"
 	"time"
+
+	"bellwether/internal/processtest"
 )
 
 // writerEnv, when set, makes the test binary the process that gets killed: it
@@ -17,14 +16,11 @@ import (
 const writerEnv = "BELLWETHER_TEST_JOURNAL"
 
 func TestMain(m *testing.M) {
-	if path := os.Getenv(writerEnv); path != "" {
-		fmt.Fprintln(os.Stderr, writeForever(path))
-		os.Exit(1)
-	}
+	processtest.Instead(writerEnv, writeForever)
 	os.Exit(m.Run())
 }
 
-// writeForever appends records and acknowledges each on standard output.
+// writeForever appends records and says on standard output how many there are.
 func writeForever(path string) error {
 	j, err := Open(path, kind, nil)
 	if err != nil {
@@ -34,7 +30,7 @@ func writeForever(path string) error {
 		if err := j.Append(record(n)); err != nil {
 			return err
 		}
-		fmt.Println(n)
+		fmt.Println(n + 1)
 	}
 }
 
@@ -58,15 +54,15 @@ func TestKill(t *testing.T) {
 	}
 	total := 0
 	for round := range rounds {
-		acked := killedWriter(t, path, time.Duration(rng.IntN(30_000))*time.Microsecond)
+		acked := processtest.Acknowledged(t, processtest.Again(t, writerEnv, path), time.Duration(rng.IntN(30_000))*time.Microsecond)
 		var got [][]byte
 		j, err := Open(path, kind, collect(&got))
 		if err != nil {
 			t.Fatalf("round %d: %v", round, err)
 		}
 		j.Close()
-		if len(got) <= acked {
-			t.Fatalf("round %d: record %d was acknowledged, %d records are there", round, acked, len(got))
+		if uint64(len(got)) < acked {
+			t.Fatalf("round %d: %d records were acknowledged, %d are there", round, acked, len(got))
 		}
 		for n, p := range got {
 			if string(p) != string(record(n)) {
@@ -78,35 +74,4 @@ func TestKill(t *testing.T) {
 	if total < rounds {
 		t.Fatalf("only %d records in %d rounds: the test says nothing", total, rounds)
 	}
-}
-
-// killedWriter runs a writer, kills it some time after its first
-// acknowledgement, and gives the number of the last record it acknowledged.
-func killedWriter(t *testing.T, path string, after time.Duration) int {
-	t.Helper()
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), writerEnv+"="+path)
-	cmd.Stderr = os.Stderr
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	acked := -1
-	lines := bufio.NewScanner(out)
-	for lines.Scan() {
-		if acked < 0 {
-			time.AfterFunc(after, func() { cmd.Process.Kill() })
-		}
-		if acked, err = strconv.Atoi(lines.Text()); err != nil {
-			t.Fatalf("the writer said %q", lines.Text())
-		}
-	}
-	cmd.Wait()
-	if acked < 0 {
-		t.Fatal("the writer acknowledged nothing")
-	}
-	return acked
 }

@@ -1,16 +1,13 @@
 package store
 
 import (
-	"bufio"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"testing"
 	"time"
 
+	"bellwether/internal/processtest"
 	"bellwether/internal/zone"
 )
 
@@ -18,21 +15,18 @@ const crashDir = "BELLWETHER_STORE_CRASH_DIR"
 
 // TestMain turns the test binary into the writer that TestKill kills.
 func TestMain(m *testing.M) {
-	if dir := os.Getenv(crashDir); dir != "" {
-		writeUntilKilled(dir)
-	}
+	processtest.Instead(crashDir, writeUntilKilled)
 	os.Exit(m.Run())
 }
 
 // writeUntilKilled appends segments without end, removes old ones, and says
 // after each acknowledgement how far it is.
-func writeUntilKilled(dir string) {
+func writeUntilKilled(dir string) error {
 	o := testOptions()
 	o.MaxBytes = 200_000
 	s, err := Open(dir, o)
 	if err != nil {
-		fmt.Println("error", err)
-		os.Exit(1)
+		return err
 	}
 	h := newHome(99)
 	h.rows(int(s.Last()))
@@ -46,8 +40,7 @@ func writeUntilKilled(dir string) {
 			_, err = s.Retain(0)
 		}
 		if err != nil {
-			fmt.Println("error", err)
-			os.Exit(1)
+			return err
 		}
 		fmt.Println(seg.Last)
 	}
@@ -61,7 +54,7 @@ func TestKill(t *testing.T) {
 	var all []zone.Snapshot
 	swept := 0
 	for i := range 12 {
-		acked := killAfter(t, dir, time.Duration(20+7*i)*time.Millisecond)
+		acked := zone.SeqID(processtest.Acknowledged(t, processtest.Again(t, crashDir, dir), time.Duration(20+7*i)*time.Millisecond))
 		s, err := Open(dir, testOptions())
 		if err != nil {
 			t.Fatal(err)
@@ -77,41 +70,7 @@ func TestKill(t *testing.T) {
 		wantClean(t, s)
 		s.Close()
 	}
-	if len(all) == 0 {
-		t.Error("no child ever wrote anything")
-	}
 	t.Logf("%d rows written, %d unfinished files swept", len(all), swept)
-}
-
-// killAfter runs a writer, kills it some time after its first acknowledgement,
-// and gives the last one.
-func killAfter(t *testing.T, dir string, wait time.Duration) (acked zone.SeqID) {
-	t.Helper()
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), crashDir+"="+dir)
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	lines := bufio.NewScanner(out)
-	for lines.Scan() {
-		if strings.HasPrefix(lines.Text(), "error") {
-			t.Fatal(lines.Text())
-		}
-		n, err := strconv.ParseUint(lines.Text(), 10, 64)
-		if err != nil {
-			break // the line that was being written
-		}
-		if acked == 0 {
-			time.AfterFunc(wait, func() { cmd.Process.Kill() })
-		}
-		acked = zone.SeqID(n)
-	}
-	cmd.Wait()
-	return acked
 }
 
 func TestUnfinishedFilesGo(t *testing.T) {

@@ -1,17 +1,15 @@
 package embedded
 
 import (
-	"bufio"
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
-	"strconv"
 	"testing"
 	"time"
 
 	"bellwether/internal/contract"
 	"bellwether/internal/ledger/ledgertest"
+	"bellwether/internal/processtest"
 )
 
 // writerEnv, when set, makes TestWriter write to the ledger in the directory
@@ -66,7 +64,7 @@ func TestKill(t *testing.T) {
 		rounds = 3
 	}
 	for round := range rounds {
-		acked := killedWriter(t, dir, time.Duration(rng.IntN(20_000))*time.Microsecond)
+		acked := processtest.Acknowledged(t, processtest.Again(t, writerEnv, dir, "-test.run=^TestWriter$"), time.Duration(rng.IntN(20_000))*time.Microsecond)
 		l := open(t, dir, Options{})
 		d, _, err := contract.ReadDevice(l.State(), ledgertest.Device(0))
 		if err != nil || d.N < acked {
@@ -77,34 +75,4 @@ func TestKill(t *testing.T) {
 			t.Fatalf("round %d: %d transactions, number %d; %v", round, r.Txs, d.N, r.Findings)
 		}
 	}
-}
-
-// killedWriter runs a writer, kills it some time after its first
-// acknowledgement, and gives the last number it acknowledged.
-func killedWriter(t *testing.T, dir string, after time.Duration) (acked uint64) {
-	t.Helper()
-	cmd := exec.Command(os.Args[0], "-test.run=^TestWriter$")
-	cmd.Env = append(os.Environ(), writerEnv+"="+dir)
-	cmd.Stderr = os.Stderr
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	lines := bufio.NewScanner(out)
-	for lines.Scan() {
-		if acked == 0 {
-			time.AfterFunc(after, func() { cmd.Process.Kill() })
-		}
-		if acked, err = strconv.ParseUint(lines.Text(), 10, 64); err != nil {
-			t.Fatalf("the writer said %q", lines.Text())
-		}
-	}
-	cmd.Wait()
-	if acked == 0 {
-		t.Fatal("the writer acknowledged nothing")
-	}
-	return acked
 }

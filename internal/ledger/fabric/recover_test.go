@@ -1,16 +1,13 @@
 package fabric
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -20,6 +17,7 @@ import (
 	"bellwether/internal/ledger"
 	"bellwether/internal/ledger/fabric/network"
 	"bellwether/internal/ledger/ledgertest"
+	"bellwether/internal/processtest"
 )
 
 func submit(t testing.TB, l *Ledger, txs ...[]byte) {
@@ -278,7 +276,9 @@ func TestDriverKilled(t *testing.T) {
 	n, dir := up(t, network.Options{}), t.TempDir()
 	c := connection(n, 0)
 	for round := range 5 {
-		acked := killedWriter(t, dir, c, time.Duration(150+70*round)*time.Millisecond)
+		cmd := processtest.Again(t, writerEnv, strings.Join([]string{dir, c.Peer, c.TLSCA, c.MSP, c.Cert, c.Key, c.Channel, c.Chaincode}, "\n"), "-test.run=^TestWriter$")
+		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+		acked := processtest.Acknowledged(t, cmd, time.Duration(150+70*round)*time.Millisecond)
 		l := opened(t, dir, ledgertest.Master(), Options{Connection: c, Patience: calmPatience})
 		d, _, err := contract.ReadDevice(l.State(), ledgertest.Device(0))
 		if err != nil || d.N < acked {
@@ -290,39 +290,6 @@ func TestDriverKilled(t *testing.T) {
 		}
 		l.Close()
 	}
-}
-
-// killedWriter runs TestWriter for that long after its first acknowledgement and
-// gives the newest one.
-func killedWriter(t *testing.T, dir string, c Connection, after time.Duration) uint64 {
-	t.Helper()
-	cmd := exec.Command(os.Args[0], "-test.run=^TestWriter$")
-	cmd.Env = append(os.Environ(), writerEnv+"="+strings.Join([]string{dir, c.Peer, c.TLSCA, c.MSP, c.Cert, c.Key, c.Channel, c.Chaincode}, "\n"))
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer cmd.Wait()
-	defer cmd.Process.Kill()
-	acked := uint64(0)
-	for s := bufio.NewScanner(out); s.Scan(); {
-		n, err := strconv.ParseUint(s.Text(), 10, 64)
-		if err != nil {
-			t.Fatalf("the writer says %q", s.Text())
-		}
-		if acked == 0 {
-			time.AfterFunc(after, func() { cmd.Process.Kill() })
-		}
-		acked = n
-	}
-	if acked == 0 {
-		t.Fatal("the writer acknowledged nothing")
-	}
-	return acked
 }
 
 // TestOtherKey: a directory and a channel belong to one master.
