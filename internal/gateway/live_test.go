@@ -1,17 +1,14 @@
 package gateway
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -19,49 +16,12 @@ import (
 
 	"bellwether/internal/contract"
 	"bellwether/internal/monitor"
+	"bellwether/internal/processtest"
 	"bellwether/internal/simulate"
 	"bellwether/internal/zone"
 )
 
-// inNamespace marks the child process that runs TestLive in a network namespace of
-// its own.
-const inNamespace = "BELLWETHER_TEST_NAMESPACE"
-
-// TestLive runs itself again in a new network namespace, with a cable of its own.
-func TestLive(t *testing.T) {
-	if os.Getenv(inNamespace) != "" {
-		testLive(t)
-		return
-	}
-	cmd := exec.Command(os.Args[0], "-test.run=^TestLive$", "-test.v")
-	cmd.Env = append(os.Environ(), inNamespace+"=1")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET}
-	if os.Getuid() != 0 {
-		cmd.SysProcAttr.Cloneflags |= unix.CLONE_NEWUSER
-		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
-	}
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := cmd.Start(); err != nil {
-		cannotLive(t, err)
-	}
-	if err := cmd.Wait(); err != nil {
-		t.Fatalf("in the namespace: %v\n%s", err, &out)
-	}
-	if strings.Contains(out.String(), "--- SKIP: TestLive (") {
-		t.Skipf("%s", &out)
-	}
-	t.Logf("%s", &out)
-}
-
-// cannotLive skips, except where CI=true.
-func cannotLive(t *testing.T, err error) {
-	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatalf("no network namespace: %v", err)
-	}
-	t.Skipf("no network namespace: %v", err)
-}
+func TestLive(t *testing.T) { processtest.InNamespace(t, testLive) }
 
 // The two ends of the cable.
 const (
@@ -81,7 +41,7 @@ func testLive(t *testing.T) {
 	for _, arg := range []string{"link add " + watchedEnd + " type veth peer name " + farEnd, "link set " + watchedEnd + " up", "link set " + farEnd + " up",
 		"addr add 192.168.77.1/24 dev " + watchedEnd, "link set lo up"} {
 		if out, err := exec.Command("ip", strings.Fields(arg)...).CombinedOutput(); err != nil {
-			cannotLive(t, fmt.Errorf("ip %s: %w: %s", arg, err, out))
+			processtest.NoNamespace(t, fmt.Errorf("ip %s: %w: %s", arg, err, out))
 		}
 	}
 	t.Run("while the ledger is away", testLiveOutage)

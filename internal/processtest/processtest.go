@@ -1,5 +1,5 @@
 // Package processtest runs a test program again, in a process of its own, for
-// tests of what a kill leaves behind.
+// tests of what a kill leaves behind, and of network interfaces.
 //
 // A variable of the environment tells the process what it is to be: TestMain, or
 // a test that -test.run picks, looks at it.
