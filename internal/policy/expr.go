@@ -22,9 +22,9 @@ func (c *checker) expr(n ast.IsNode) typed {
 	case ast.NodeTypeAccess:
 		return c.access(n)
 	case ast.NodeTypeAnd:
-		return c.and(n)
+		return c.both(n.Left, n.Right, "&&", alwaysFalse)
 	case ast.NodeTypeOr:
-		return c.or(n)
+		return c.both(n.Left, n.Right, "||", alwaysTrue)
 	case ast.NodeTypeNot:
 		c.word("!")
 		t := c.want(typeBool, c.expr(n.Arg))
@@ -179,29 +179,16 @@ func (c *checker) otherwise(attribute string) string {
 	return ""
 }
 
-func (c *checker) and(n ast.NodeTypeAnd) typed {
-	l := c.want(typeBool, c.expr(n.Left))
+// both checks && and ||, which a side that is always ends decides.
+func (c *checker) both(left, right ast.IsNode, word string, ends always) typed {
+	l := c.want(typeBool, c.expr(left))
 	var r typed
-	c.skip(l.always == alwaysFalse, func() { c.word("&&"); r = c.want(typeBool, c.expr(n.Right)) })
+	c.skip(l.always == ends, func() { c.word(word); r = c.want(typeBool, c.expr(right)) })
 	t := typed{name: typeBool}
 	switch {
-	case l.always == alwaysFalse || r.always == alwaysFalse:
-		t.always = alwaysFalse
-	case l.always == alwaysTrue:
-		t.always = r.always
-	}
-	return t
-}
-
-func (c *checker) or(n ast.NodeTypeOr) typed {
-	l := c.want(typeBool, c.expr(n.Left))
-	var r typed
-	c.skip(l.always == alwaysTrue, func() { c.word("||"); r = c.want(typeBool, c.expr(n.Right)) })
-	t := typed{name: typeBool}
-	switch {
-	case l.always == alwaysTrue || r.always == alwaysTrue:
-		t.always = alwaysTrue
-	case l.always == alwaysFalse:
+	case l.always == ends || r.always == ends:
+		t.always = ends
+	case l.always == not(ends):
 		t.always = r.always
 	}
 	return t
