@@ -84,31 +84,29 @@ const (
 // see [LimitOn].
 func Limit(p *detect.Profile, reason string) int {
 	switch reason {
-	case zone.ReasonHosts:
+	case zone.ReasonHosts, zone.ReasonPeer, zone.ReasonSilent:
 		if len(p.Known) >= detect.MaxKnown {
 			return 0 // which hosts are new is not known
 		}
-		return limit(hostFloor, hostFactor*p.NewHosts, maxContacts)
 	case zone.ReasonPorts:
 		if len(p.Ports) >= detect.MaxPorts {
 			return 0 // which services are new is not known
 		}
+	}
+	switch reason {
+	case zone.ReasonHosts:
+		return limit(hostFloor, hostFactor*p.NewHosts, maxContacts)
+	case zone.ReasonPorts:
 		return limit(portFloor, portFactor*p.NewPorts, maxContacts)
 	case zone.ReasonFlows:
 		return limit(flowFloor, flowFactor*p.MaxFlows, maxContacts)
 	case zone.ReasonPeer:
-		if len(p.Known) >= detect.MaxKnown {
-			return 0 // which hosts are new is not known
-		}
 		return limit(peerFloor, peerFactor*p.MaxPeer, maxContacts)
 	case zone.ReasonBurst:
 		return limit(burstFloor, burstFactor*p.MaxBurst, maxContacts)
 	case zone.ReasonRate:
 		return limit(rateFloor, rateFactor*p.MaxRate, maxRate)
 	case zone.ReasonSilent:
-		if len(p.Known) >= detect.MaxKnown {
-			return 0 // which hosts are new is not known
-		}
 		return limit(silentFloor, silentFactor*p.MaxSilent, maxContacts)
 	}
 	return 0
