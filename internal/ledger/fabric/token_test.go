@@ -16,7 +16,6 @@ import (
 	"testing"
 	"time"
 
-	"bellwether/internal/contract"
 	"bellwether/internal/ledger/fabric/network"
 	"bellwether/internal/ledger/fabric/softhsm"
 	"bellwether/internal/ledger/ledgertest"
@@ -243,24 +242,7 @@ func BenchmarkKey(b *testing.B) {
 		for _, submitters := range []int{1, 64} {
 			b.Run(fmt.Sprintf("key=%s/submitters=%d", k.name, submitters), func(b *testing.B) {
 				k.c.Chaincode = defined(b, n, fmt.Sprintf("%s-%d-%d", strings.ToLower(k.name), submitters, b.N)).Chaincode
-				l := opened(b, b.TempDir(), ledgertest.Master(), Options{Connection: k.c, BlockAge: -1, Patience: calmPatience})
-				submit(b, l, ledgertest.Genesis(b))
-				commit(b, l)
-				z, _, err := contract.ReadZone(l.State())
-				if err != nil {
-					b.Fatal(err)
-				}
-				txs := make([][][]byte, submitters)
-				for i := range txs {
-					for k := range b.N + 1 {
-						txs[i] = append(txs[i], segment(b, z.ID, i, uint64(k)+1))
-					}
-					submit(b, l, txs[i][0])
-				}
-				commit(b, l)
-				b.ResetTimer()
-				record(b, l, txs)
-				b.ReportMetric(float64(submitters*b.N)/b.Elapsed().Seconds(), "tx/s")
+				benchmarkRecord(b, k.c, submitters)
 			})
 		}
 	}
