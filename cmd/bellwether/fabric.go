@@ -139,9 +139,7 @@ func fabricStatusCommand() *cobra.Command {
 			}
 			all := n.Status()
 			if asJSON {
-				e := json.NewEncoder(cmd.OutOrStdout())
-				e.SetIndent("", "  ")
-				err = e.Encode(all)
+				err = printJSON(cmd.OutOrStdout(), all)
 			} else {
 				err = writeNodes(cmd.OutOrStdout(), all)
 			}
