@@ -58,10 +58,7 @@ func TestAbandonedIsNotResumed(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := mustRun(t, whole(t, dir))
-	s, err := OpenState(t.Context(), dir, StateOptions{ReadOnly: true})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := mustOpen(t, dir, StateOptions{ReadOnly: true})
 	defer s.Close()
 	var rows int
 	for _, d := range r.Devices {

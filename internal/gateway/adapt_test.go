@@ -15,10 +15,7 @@ import (
 // with opens the patient's state directory.
 func (p *patient) with(f func(*State)) {
 	p.Helper()
-	s, err := OpenState(p.Context(), p.dir, StateOptions{Existing: true})
-	if err != nil {
-		p.Fatal(err)
-	}
+	s := mustOpen(p, p.dir, StateOptions{Existing: true})
 	defer s.Close()
 	f(s)
 }

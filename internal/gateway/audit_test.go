@@ -16,10 +16,7 @@ import (
 // receipts as change leaves them.
 func withReceipts(t *testing.T, dir string, change func([]store.Receipt) []store.Receipt) {
 	t.Helper()
-	s, err := OpenState(t.Context(), dir, StateOptions{ReadOnly: true})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := mustOpen(t, dir, StateOptions{ReadOnly: true})
 	defer s.Close()
 	other := filepath.Join(t.TempDir(), "store")
 	anew, err := store.Open(other, store.Options{Zone: s.Zone.ID.String(), Names: feature.Names()})

@@ -170,10 +170,7 @@ func TestRetentionDuringABackup(t *testing.T) {
 	dir, _ := finished(t)
 	var out bytes.Buffer
 	key := backup.NewKey()
-	s, err := OpenState(t.Context(), dir, StateOptions{Existing: true, MaxBytes: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := mustOpen(t, dir, StateOptions{Existing: true, MaxBytes: 1})
 	defer s.Close()
 	w, err := backup.NewWriter(&out, key, backup.Info{Zone: s.Zone.ID.String(), Store: true})
 	if err != nil {
@@ -480,10 +477,7 @@ func TestForkIsProven(t *testing.T) {
 
 func withReadOnly(t *testing.T, dir string, f func(*State) error) {
 	t.Helper()
-	s, err := OpenState(t.Context(), dir, StateOptions{ReadOnly: true})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := mustOpen(t, dir, StateOptions{ReadOnly: true})
 	if err := errors.Join(f(s), s.Close()); err != nil {
 		t.Fatal(err)
 	}

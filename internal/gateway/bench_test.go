@@ -62,6 +62,15 @@ func whole(t testing.TB, dir string) Replay {
 	return Replay{StateDir: dir, Learn: []string{c.learn}, Watch: []string{c.watch}, Config: quickly()}
 }
 
+func mustOpen(t testing.TB, dir string, o StateOptions) *State {
+	t.Helper()
+	s, err := OpenState(t.Context(), dir, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
 func mustRun(t testing.TB, r Replay) *Report {
 	t.Helper()
 	report, err := r.Run(t.Context())
@@ -119,10 +128,7 @@ type result struct {
 
 func resultOf(t testing.TB, dir string, r *Report) result {
 	t.Helper()
-	s, err := OpenState(t.Context(), dir, StateOptions{ReadOnly: true})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := mustOpen(t, dir, StateOptions{ReadOnly: true})
 	defer s.Close()
 	var rows bytes.Buffer
 	if err := s.Export(t.Context(), &rows, Export{Format: "jsonl"}); err != nil {

@@ -69,11 +69,9 @@ type foldedState struct {
 
 func stateOf(t *testing.T, dir string) (o foldedState) {
 	t.Helper()
-	s, err := OpenState(t.Context(), dir, StateOptions{ReadOnly: true})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := mustOpen(t, dir, StateOptions{ReadOnly: true})
 	defer s.Close()
+	var err error
 	if o.state, err = contract.Digest(s.Ledger.State()); err != nil {
 		t.Fatal(err)
 	}
@@ -88,10 +86,7 @@ func stateOf(t *testing.T, dir string) (o foldedState) {
 // decided records an operator's decision with the state directory alone.
 func decided(t *testing.T, dir string) {
 	t.Helper()
-	s, err := OpenState(t.Context(), dir, StateOptions{Existing: true})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := mustOpen(t, dir, StateOptions{Existing: true})
 	defer s.Close()
 	height := s.Ledger.Height()
 	if _, err := s.Decide(t.Context(), homeCaptures(t).webcam.MAC, Decision{Action: "rename", Name: "Front door", Now: s.Zone.Created.Add(time.Hour)}); err != nil {
@@ -106,18 +101,12 @@ func decided(t *testing.T, dir string) {
 func TestLostStateOnFabric(t *testing.T) {
 	c, _ := onFabric(t)
 	o := c.stateOptions()
-	first, err := OpenState(t.Context(), keyedDir(t), o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	first := mustOpen(t, keyedDir(t), o)
 	created := first.Zone
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
 	}
-	second, err := OpenState(t.Context(), keyedDir(t), o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	second := mustOpen(t, keyedDir(t), o)
 	defer second.Close()
 	if second.Zone != created {
 		t.Errorf("the zone is %+v, it was %+v", second.Zone, created)

@@ -96,10 +96,7 @@ var storedSeq = regexp.MustCompile(`msg="segment stored".* last_seq=(\d+)`)
 // stored segment, and every alert with its verdict.
 func (v *victim) acknowledged(t *testing.T) {
 	t.Helper()
-	s, err := OpenState(t.Context(), v.State, StateOptions{Existing: true})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := mustOpen(t, v.State, StateOptions{Existing: true})
 	defer s.Close()
 	newest := zone.SeqID(0)
 	for _, m := range storedSeq.FindAllStringSubmatch(v.told.String(), -1) {
@@ -152,10 +149,7 @@ func alertLines(t *testing.T, path string) map[string]uint64 {
 // tail of a file is repaired then, and nothing else may be wrong.
 func soundAfterRestart(t *testing.T, dir string) {
 	t.Helper()
-	s, err := OpenState(t.Context(), dir, StateOptions{Existing: true})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := mustOpen(t, dir, StateOptions{Existing: true})
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}

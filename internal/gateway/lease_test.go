@@ -67,10 +67,7 @@ func TestStoppedAfterALease(t *testing.T) {
 
 func leasesIn(t testing.TB, dir string) int {
 	t.Helper()
-	s, err := OpenState(t.Context(), dir, StateOptions{Existing: true})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := mustOpen(t, dir, StateOptions{Existing: true})
 	defer s.Close()
 	return s.Leases.Len()
 }

@@ -137,10 +137,7 @@ func (l *livePatient) state() contract.DeviceState { return l.stateOf(l.device.M
 
 func (l *livePatient) stateOf(mac zone.MAC) contract.DeviceState {
 	l.Helper()
-	s, err := OpenState(l.Context(), l.dir, StateOptions{ReadOnly: true})
-	if err != nil {
-		l.Fatal(err)
-	}
+	s := mustOpen(l, l.dir, StateOptions{ReadOnly: true})
 	defer s.Close()
 	d, _, err := contract.ReadDevice(s.Ledger.State(), mac)
 	if err != nil {
@@ -216,10 +213,7 @@ func testLiveByRule(t *testing.T, p *patient) {
 	l := p.begin(t)
 	l.sends(20)
 	trial := func() (t *monitor.Trial) {
-		s, err := OpenState(l.Context(), l.dir, StateOptions{ReadOnly: true})
-		if err != nil {
-			l.Fatal(err)
-		}
+		s := mustOpen(l, l.dir, StateOptions{ReadOnly: true})
 		defer s.Close()
 		list, err := s.Calm(l.Context())
 		if err != nil || len(list) != 1 {

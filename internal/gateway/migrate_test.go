@@ -89,10 +89,7 @@ func channelOf(t testing.TB, n *network.Network) *evidence.Channel {
 // first block. It gives the bundles' files.
 func proven(t testing.TB, dir string, c *evidence.Channel) (bundles [][]byte) {
 	t.Helper()
-	s, err := OpenState(t.Context(), dir, StateOptions{ReadOnly: true})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := mustOpen(t, dir, StateOptions{ReadOnly: true})
 	defer s.Close()
 	raised, err := s.Raised(t.Context())
 	if err != nil {
@@ -229,10 +226,7 @@ func withoutPeer(t *testing.T, dir string, n *network.Network) {
 	if err := n.Down(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	s, err := OpenState(t.Context(), dir, StateOptions{ReadOnly: true})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := mustOpen(t, dir, StateOptions{ReadOnly: true})
 	defer s.Close()
 	raised, err := s.Raised(t.Context())
 	if err != nil {
@@ -256,10 +250,7 @@ func withoutPeer(t *testing.T, dir string, n *network.Network) {
 // relearned sends nothing back: it records a decision, so that both have the same.
 func relearned(t testing.TB, dir string) {
 	t.Helper()
-	s, err := OpenState(t.Context(), dir, StateOptions{Existing: true})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := mustOpen(t, dir, StateOptions{Existing: true})
 	defer s.Close()
 	if _, err := s.Decide(t.Context(), zone.MAC{}, Decision{Action: contract.ActionSilence, For: time.Second, Now: homeStart.Add(30 * time.Minute)}); err != nil {
 		t.Fatal(err)
@@ -314,10 +305,7 @@ func TestMigrationKilled(t *testing.T) {
 // killedWhere checks what a kill left, and says what it is.
 func killedWhere(t testing.TB, dir string, c Config, done bool) string {
 	t.Helper()
-	s, err := OpenState(t.Context(), dir, StateOptions{Existing: true})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := mustOpen(t, dir, StateOptions{Existing: true})
 	s.Close()
 	verifies(t, dir)
 	if fabric.Here(filepath.Join(dir, ledgerDir)) {

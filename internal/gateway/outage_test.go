@@ -40,10 +40,7 @@ func testLiveOutage(t *testing.T) {
 	l.until("the second device is on the ledger", func() bool { return l.stateOf(second).State == zone.StateLearning })
 	l.stop()
 	verifies(t, p.dir)
-	s, err := OpenState(t.Context(), p.dir, StateOptions{ReadOnly: true})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := mustOpen(t, p.dir, StateOptions{ReadOnly: true})
 	defer s.Close()
 	for mac, want := range map[zone.MAC]int{first: 100, second: frames} {
 		rows := 0

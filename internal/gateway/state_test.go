@@ -77,10 +77,7 @@ func TestHalfMadeStateDir(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, ".new-123"), []byte("bell"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s, err := OpenState(t.Context(), dir, StateOptions{Identity: Identity{Name: "home", UseCase: "smart-home", Created: homeStart}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := mustOpen(t, dir, StateOptions{Identity: Identity{Name: "home", UseCase: "smart-home", Created: homeStart}})
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -97,23 +94,13 @@ func TestTemporaries(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s, err := OpenState(t.Context(), dir, StateOptions{Existing: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	verifies(t, dir)
+	soundAfterRestart(t, dir)
 }
 
 func TestRetention(t *testing.T) {
 	c := homeCaptures(t)
 	dir, r := finished(t)
-	s, err := OpenState(t.Context(), dir, StateOptions{Existing: true, MaxAge: time.Hour})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := mustOpen(t, dir, StateOptions{Existing: true, MaxAge: time.Hour})
 	if removed, err := s.Store.Retain(homeStart.Add(learnFor)); err != nil || len(removed) != 0 {
 		t.Errorf("%d segments were removed before their time (%v)", len(removed), err)
 	}
