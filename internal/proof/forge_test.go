@@ -23,13 +23,11 @@ type forgery struct {
 	hidden   bool              // others are not shown
 }
 
-// honest takes the score alert's bundle apart, with a row of the device before
-// the evidence and one behind it in the segments.
-func honest(tb testing.TB) *forgery {
+// apart takes a bundle apart: one segment, with nothing but its rows.
+func apart(tb testing.TB, b *Bundle) *forgery {
 	tb.Helper()
-	b := testWorld(tb).score
 	f := &forgery{file: b.Model.File, alert: b.Alert}
-	f.alert.Features = slices.Clone(b.Alert.Features)
+	f.alert.Features, f.alert.Contacts = slices.Clone(b.Alert.Features), slices.Clone(b.Alert.Contacts)
 	f.accepted = *bodyOf[*contract.ModelAccepted](tb, b.Model.Accepted)
 	f.verdict = *bodyOf[*contract.VerdictChanged](tb, b.Verdict)
 	var rows []zone.Snapshot
@@ -38,7 +36,16 @@ func honest(tb testing.TB) *forgery {
 			rows = append(rows, r.Snapshot)
 		}
 	}
-	all := testWorld(tb).rows
+	f.segments, f.shown = [][]zone.Snapshot{rows}, [][]int{upTo(0, len(rows))}
+	return f
+}
+
+// honest is the score alert's bundle with a row of the device before the evidence
+// and one behind it in the segments, of which there are two.
+func honest(tb testing.TB) *forgery {
+	tb.Helper()
+	f := apart(tb, testWorld(tb).score)
+	rows, all := f.segments[0], testWorld(tb).rows
 	at := slices.IndexFunc(all, func(s zone.Snapshot) bool { return s.Seq == rows[0].Seq })
 	half := len(rows) / 2
 	f.segments = [][]zone.Snapshot{append([]zone.Snapshot{all[at-1]}, rows[:half]...), slices.Clone(all[at+half : at+len(rows)+1])}

@@ -139,35 +139,16 @@ func TestForgedScan(t *testing.T) {
 			f.alert.First, f.verdict.First = f.alert.Contacts[0], f.alert.Contacts[0]
 		}, "verdict.tx"},
 	}
-	if _, err := Verify(copyOf(t, scanForgery(t).bundle(t)), master(), nil); err != nil {
+	if _, err := Verify(copyOf(t, apart(t, testWorld(t).scan).bundle(t)), master(), nil); err != nil {
 		t.Fatal(err)
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			f := scanForgery(t)
+			f := apart(t, testWorld(t).scan)
 			tt.forge(f)
 			checkRefused(t, copyOf(t, f.bundle(t)), tt.field)
 		})
 	}
-}
-
-// scanForgery takes the scan's bundle apart; its one segment holds nothing but the
-// contacts.
-func scanForgery(tb testing.TB) *forgery {
-	tb.Helper()
-	b := testWorld(tb).scan
-	f := &forgery{file: b.Model.File, alert: b.Alert}
-	f.alert.Features, f.alert.Contacts = slices.Clone(b.Alert.Features), slices.Clone(b.Alert.Contacts)
-	f.accepted = *bodyOf[*contract.ModelAccepted](tb, b.Model.Accepted)
-	f.verdict = *bodyOf[*contract.VerdictChanged](tb, b.Verdict)
-	var rows []zone.Snapshot
-	for _, s := range b.Segments {
-		for _, r := range s.Rows {
-			rows = append(rows, r.Snapshot)
-		}
-	}
-	f.segments, f.shown = [][]zone.Snapshot{rows}, [][]int{upTo(0, len(rows))}
-	return f
 }
 
 // every changes all rows.
