@@ -39,6 +39,7 @@ package baseline
 import (
 	"context"
 	"fmt"
+	"math"
 
 	"bellwether/internal/zone"
 )
@@ -132,6 +133,17 @@ func checkRows(rows []row) error {
 		}
 	}
 	return nil
+}
+
+// scoreEach scores one row after the other; one that is not finite scores +Inf.
+func scoreEach(rows []row, scores []float64, score func(*row) float64) {
+	scores = scores[:len(rows)]
+	for i := range rows {
+		scores[i] = math.Inf(1)
+		if finite(&rows[i]) {
+			scores[i] = score(&rows[i])
+		}
+	}
 }
 
 // finite reports whether all of r is.

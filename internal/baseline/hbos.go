@@ -83,16 +83,11 @@ func (h *histograms) weigh(c int, counts []int) {
 
 // Score gives the sum of the logarithms, at least 0.
 func (h *histograms) Score(rows []row, scores []float64) {
-	scores = scores[:len(rows)]
-	for i := range rows {
-		if !finite(&rows[i]) {
-			scores[i] = math.Inf(1)
-			continue
-		}
+	scoreEach(rows, scores, func(r *row) float64 {
 		sum := 0.0
-		for c, v := range rows[i] {
+		for c, v := range r {
 			sum += h.worth[c*(h.bins+1)+h.bin(v, c)]
 		}
-		scores[i] = sum
-	}
+		return sum
+	})
 }

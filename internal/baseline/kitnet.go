@@ -2,7 +2,6 @@ package baseline
 
 import (
 	"context"
-	"math"
 	"math/rand/v2"
 
 	"bellwether/internal/zone"
@@ -76,16 +75,7 @@ func gather(r *row, members []uint8, room []float64) []float64 {
 
 // Score gives the root mean squared error of the last autoencoder, in the units
 // of its normalised inputs.
-func (e *ensemble) Score(rows []row, scores []float64) {
-	scores = scores[:len(rows)]
-	for i := range rows {
-		if !finite(&rows[i]) {
-			scores[i] = math.Inf(1)
-			continue
-		}
-		scores[i] = e.score(&rows[i])
-	}
-}
+func (e *ensemble) Score(rows []row, scores []float64) { scoreEach(rows, scores, e.score) }
 
 func (e *ensemble) score(r *row) float64 {
 	var in, errors [zone.Features]float64

@@ -94,19 +94,14 @@ func (l *localOutlier) densityOf(near []neighbour) float64 {
 // Score gives the local outlier factor: about 1 is usual. A row far beyond
 // everything, whose distances overflow, scores +Inf.
 func (l *localOutlier) Score(rows []row, scores []float64) {
-	scores = scores[:len(rows)]
 	var room [maxNeighbours]neighbour
 	near := room[:l.k]
-	for i := range rows {
-		if !finite(&rows[i]) {
-			scores[i] = math.Inf(1)
-			continue
-		}
-		l.nearest(&rows[i], -1, near)
+	scoreEach(rows, scores, func(r *row) float64 {
+		l.nearest(r, -1, near)
 		sum := 0.0
 		for _, n := range near {
 			sum += l.density[n.row]
 		}
-		scores[i] = sum / float64(l.k) / l.densityOf(near)
-	}
+		return sum / float64(l.k) / l.densityOf(near)
+	})
 }

@@ -2,7 +2,6 @@ package baseline
 
 import (
 	"context"
-	"math"
 
 	"bellwether/internal/zone"
 )
@@ -110,16 +109,11 @@ func (c *components) weigh(variances []float64, rest float64, mahalanobis bool) 
 
 // Score gives the error or the distance.
 func (c *components) Score(rows []row, scores []float64) {
-	scores = scores[:len(rows)]
 	var d [zone.Features]float64
-	for i := range rows {
-		if !finite(&rows[i]) {
-			scores[i] = math.Inf(1)
-			continue
-		}
-		c.centre(&rows[i], &d)
-		scores[i] = c.score(&d)
-	}
+	scoreEach(rows, scores, func(r *row) float64 {
+		c.centre(r, &d)
+		return c.score(&d)
+	})
 }
 
 // score takes the row apart: what each axis explains is taken out of d.
