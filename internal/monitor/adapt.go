@@ -197,20 +197,6 @@ func (m *Monitor) metLately(ctx context.Context, model *detect.Model, h *History
 	return t, nil
 }
 
-// takeSuccessors lets the models take over that background jobs have prepared.
-func (m *Monitor) takeSuccessors(ctx context.Context) error {
-	for {
-		select {
-		case s := <-m.successors:
-			if err := m.takeOver(ctx, s); err != nil {
-				return err
-			}
-		default:
-			return nil
-		}
-	}
-}
-
 // takeOver lets a prepared model take over, unless its change was given up
 // meanwhile. File, ledger, device: a crash in between leaves a file that
 // nobody names, or the change made.

@@ -12,10 +12,10 @@ import (
 
 // Process scores and judges what was observed so far, in the order of arrival.
 func (m *Monitor) Process(ctx context.Context) error {
-	if err := m.takeTrained(ctx); err != nil {
+	if err := takeAll(ctx, m.trained, m.accept); err != nil {
 		return err
 	}
-	if err := m.takeSuccessors(ctx); err != nil {
+	if err := takeAll(ctx, m.successors, m.takeOver); err != nil {
 		return err
 	}
 	m.score()

@@ -233,12 +233,12 @@ func (m *Monitor) beginTraining(ctx context.Context, d *device) error {
 	return nil
 }
 
-// takeTrained installs the models that background jobs have finished.
-func (m *Monitor) takeTrained(ctx context.Context) error {
+// takeAll takes what background jobs have finished by now.
+func takeAll[T any](ctx context.Context, finished <-chan T, take func(context.Context, T) error) error {
 	for {
 		select {
-		case r := <-m.trained:
-			if err := m.accept(ctx, r); err != nil {
+		case r := <-finished:
+			if err := take(ctx, r); err != nil {
 				return err
 			}
 		default:

@@ -180,6 +180,14 @@ func TestEveryFieldOfChannel(t *testing.T) {
 // TestForeignEvidence: evidence that holds by itself and is not the bundle's is
 // refused.
 func TestForeignEvidence(t *testing.T) {
+	later := func(header []byte) []byte {
+		h, err := ledger.ParseHeader(header)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.Time++
+		return h.Bytes()
+	}
 	for name, tt := range map[string]struct {
 		change func(b *Bundle, c *evidence.Channel)
 		field  string
@@ -197,25 +205,11 @@ func TestForeignEvidence(t *testing.T) {
 		"more carried": {func(b *Bundle, _ *evidence.Channel) {
 			b.Channel.Carried = append(b.Channel.Carried, Carried{Block: 3, Path: [][]byte{}})
 		}, "channel.carried[2].path"},
-		"a block that is not there": {func(b *Bundle, _ *evidence.Channel) { b.Channel.Carried[1].Block = 2 }, "channel.carried[1].block"},
-		"another channel":           {func(_ *Bundle, c *evidence.Channel) { c.Name = "other" }, "channel.evidence[0]"},
-		"another block's header": {func(b *Bundle, _ *evidence.Channel) {
-			h, err := ledger.ParseHeader(b.Verdict.Header)
-			if err != nil {
-				t.Fatal(err)
-			}
-			h.Time++
-			b.Verdict.Header = h.Bytes()
-		}, "channel.evidence[1]"},
-		"another header of a carried block": {func(b *Bundle, _ *evidence.Channel) {
-			h, err := ledger.ParseHeader(b.Zone.Header)
-			if err != nil {
-				t.Fatal(err)
-			}
-			h.Time++
-			b.Zone.Header = h.Bytes()
-		}, "channel.carried[0].path"},
-		"another zone": {func(b *Bundle, _ *evidence.Channel) { b.Alert.Zone[0] ^= 1 }, "channel.evidence[0]"},
+		"a block that is not there":         {func(b *Bundle, _ *evidence.Channel) { b.Channel.Carried[1].Block = 2 }, "channel.carried[1].block"},
+		"another channel":                   {func(_ *Bundle, c *evidence.Channel) { c.Name = "other" }, "channel.evidence[0]"},
+		"another block's header":            {func(b *Bundle, _ *evidence.Channel) { b.Verdict.Header = later(b.Verdict.Header) }, "channel.evidence[1]"},
+		"another header of a carried block": {func(b *Bundle, _ *evidence.Channel) { b.Zone.Header = later(b.Zone.Header) }, "channel.carried[0].path"},
+		"another zone":                      {func(b *Bundle, _ *evidence.Channel) { b.Alert.Zone[0] ^= 1 }, "channel.evidence[0]"},
 	} {
 		b, c := attested(t)
 		tt.change(b, c)
