@@ -19,8 +19,9 @@ import (
 // its drivers, and only gateway puts the parts together.
 const floors = `
 	# The vocabulary, pure maths, and files that survive a crash.
-	NONE < zone, nn, durable, journal, identity, backup, canonical, policy, processtest;
+	NONE < zone, nn, durable, identity, backup, canonical, policy, processtest;
 	canonical < cose;
+	durable < journal;
 
 	# What a packet is, what a transaction may say, what a ledger must promise.
 	zone < packet;

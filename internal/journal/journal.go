@@ -46,6 +46,8 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+
+	"bellwether/internal/durable"
 )
 
 // MaxPayload is the largest payload of one record in bytes.
@@ -116,19 +118,11 @@ func openFile(path string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := syncDir(filepath.Dir(path)); err != nil {
+	if err := durable.SyncDir(filepath.Dir(path)); err != nil {
 		f.Close()
 		return nil, err
 	}
 	return f, nil
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // recover reads what is there, cuts off what is unfinished and syncs.

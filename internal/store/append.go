@@ -5,9 +5,11 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strconv"
 
+	"bellwether/internal/durable"
 	"bellwether/internal/zone"
 )
 
@@ -86,7 +88,8 @@ func (s *Store) write(rows []row, ranges []Range) (Segment, error) {
 		Ranges: ranges,
 		Blocks: blockSums(b),
 	}
-	if err := s.create(segmentFile(f.Number), b); err != nil {
+	// After a crash the manifest may not name the file; sweep removes it then.
+	if err := durable.WriteFile(filepath.Join(s.dir, segmentFile(f.Number)), b, 0o600); err != nil {
 		return Segment{}, err
 	}
 	if err := s.commit(&record{Filed: f}); err != nil {

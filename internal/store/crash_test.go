@@ -80,7 +80,7 @@ func TestUnfinishedFilesGo(t *testing.T) {
 	mustAppend(t, s, h.rows(20))
 	s.Close()
 	writeFile(t, dir, segmentFile(2), []byte("renamed, but never in the manifest"))
-	writeFile(t, dir, segmentFile(3)+temporary, []byte("half"))
+	writeFile(t, dir, ".new-3", []byte("half"))
 	s = mustOpen(t, dir, testOptions())
 	if s.Swept() != 2 {
 		t.Errorf("%d files swept, want 2", s.Swept())

@@ -5,12 +5,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
+	"bellwether/internal/durable"
 	"bellwether/internal/journal"
 )
-
-const temporary = ".tmp"
 
 // listing is what lies in the store's directory.
 type listing struct {
@@ -27,13 +25,13 @@ func (s *Store) files() (*listing, error) {
 	l := &listing{segments: map[uint64]bool{}}
 	for _, e := range entries {
 		name := e.Name()
-		n, isSegment := segmentNumber(strings.TrimSuffix(name, temporary))
+		n, isSegment := segmentNumber(name)
 		switch {
 		case name == ManifestFile:
+		case durable.IsTemporary(name) && e.Type().IsRegular():
+			l.temporary = append(l.temporary, name)
 		case !isSegment || !e.Type().IsRegular():
 			l.unknown = append(l.unknown, name)
-		case strings.HasSuffix(name, temporary):
-			l.temporary = append(l.temporary, name)
 		default:
 			l.segments[n] = true
 		}
@@ -112,42 +110,5 @@ func (s *Store) discard(names []string) error {
 	if len(names) == 0 {
 		return nil
 	}
-	return syncDir(s.dir)
-}
-
-// create writes a file that is whole and durable on return, or not there.
-//
-// A crash leaves a temporary file until the rename, and after it a file that
-// the manifest does not name; sweep removes either.
-func (s *Store) create(name string, b []byte) error {
-	path := filepath.Join(s.dir, name)
-	if err := writeSync(path+temporary, b); err != nil {
-		os.Remove(path + temporary)
-		return err
-	}
-	if err := os.Rename(path+temporary, path); err != nil {
-		os.Remove(path + temporary)
-		return err
-	}
-	return syncDir(s.dir)
-}
-
-func writeSync(path string, b []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	if err == nil {
-		err = f.Sync()
-	}
-	return errors.Join(err, f.Close())
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return durable.SyncDir(s.dir)
 }

@@ -120,7 +120,7 @@ func TestForget(t *testing.T) {
 		t.Fatalf("it has %q, %v", names, err)
 	}
 	for _, name := range names {
-		if !IsSegmentFile(name) || IsSegmentFile(name+temporary) {
+		if !IsSegmentFile(name) || IsSegmentFile(name+"x") {
 			t.Errorf("%s is taken for something else", name)
 		}
 	}
