@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,6 +30,7 @@ const (
 	byeStopped  contract.Code = "stopped"  // the master ends
 	byeSlow     contract.Code = "slow"     // it did not take a frame in time
 	byeBusy     contract.Code = "busy"     // others took its place
+	byeDropped  contract.Code = "dropped"  // an operator turned its request away
 	byeSilent   contract.Code = "silent"   // not told: no answer to a ping
 	byeClosed   contract.Code = "closed"   // not told: the follower went
 )
@@ -51,8 +53,9 @@ type session struct {
 
 	mu     sync.Mutex // guards what follows
 	stands message.Standing
-	epoch  uint64  // of the zone, when it was told
-	member *member // nil: it is none, or not yet
+	epoch  uint64           // of the zone, when it was told
+	ticket *contract.Ticket // that it is to associate with; nil: it is a member, or an operator has to admit it
+	member *member          // nil: it is none, or not yet
 	out    []outgoing
 	bye    contract.Code // why it ends; empty: it does not
 
@@ -83,6 +86,20 @@ func (s *session) ended() bool {
 	defer s.mu.Unlock()
 	return s.bye != ""
 }
+
+// waiting reports one that an operator has to admit.
+func (s *session) waiting() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return waits(s.stands, s.ticket)
+}
+
+func waits(stands message.Standing, ticket *contract.Ticket) bool {
+	return stands == message.StandingPending || stands == message.StandingRenew && ticket == nil
+}
+
+func (s *session) network() netip.Prefix         { return prefixOf(s.from) }
+func (s *session) compareAge(other *session) int { return s.born.Compare(other.born) }
 
 func (s *session) nudge() {
 	select {
@@ -289,10 +306,14 @@ func (s *session) take(ctx context.Context, f message.Frame, size int) contract.
 			s.hub.refusals.note("frame", s.id.Member, s.from, "a request that was not admitted says something")
 			return byeProtocol
 		}
+		l, lookup := f.(*message.Lookup)
+		if lookup {
+			size = lookupCost
+		}
 		if !s.pay(size) || !s.borrow(ctx) {
 			return byeClosed
 		}
-		if l, ok := f.(*message.Lookup); ok {
+		if lookup {
 			return s.lookup(ctx, l)
 		}
 		return s.submit(ctx, f.(*message.Submit))
@@ -395,33 +416,4 @@ func (s *session) item(f *message.Submit) (*item, error) {
 		return it, &contract.RejectError{Code: contract.CodeAssociation, Reason: "it has to associate first"}
 	}
 	return it, nil
-}
-
-// lookup answers with the transaction that a member associated with last.
-func (s *session) lookup(ctx context.Context, f *message.Lookup) contract.Code {
-	raw, err := s.hub.associationOf(ctx, f.Member)
-	if err != nil {
-		s.hub.o.Log.Error("lookup", "member", f.Member, "error", err)
-	}
-	s.answer(&message.Member{Member: f.Member, Object: raw})
-	return ""
-}
-
-func (h *Hub) associationOf(ctx context.Context, name zone.MemberID) ([]byte, error) {
-	h.mu.Lock()
-	m := h.members[name]
-	h.mu.Unlock()
-	if m == nil {
-		return nil, nil
-	}
-	at := position(m.associated.Load())
-	if at == 0 {
-		return nil, nil
-	}
-	b, err := h.frames.block(ctx, h.ledger, at.block())
-	if err != nil {
-		return nil, err
-	}
-	object, _, err := contract.Received(b.Txs[at.index()])
-	return object, err
 }
