@@ -235,7 +235,7 @@ it hold longer, one that was never set (before 2026) lets it hold without an end
 func inviteHolds(a gateway.MemberAnswer, hold time.Duration) string {
 	switch {
 	case a.Until != 0:
-		return fmt.Sprintf("it admits one follower, until %s", a.Until)
+		return "it admits one follower, until " + a.Until.Std().Format(time.RFC3339)
 	case hold > 0:
 		return "it admits one follower, and holds without an end: this machine's clock is not set; `bellwether zone invite --take-back` ends it"
 	}

@@ -429,6 +429,17 @@ func TestLookupByPolicy(t *testing.T) {
 	f.associate(ticket)
 	asks(f, "lamp", true)
 	f.close()
+	// Nor who was admitted under a name that another key took.
+	former, latter := p.peer("heir"), p.peer("heir")
+	latter.key = p.peer("latter").key
+	if err := p.hub.Admit(former.identity(), Grant{}); err != nil {
+		t.Fatal(err)
+	}
+	former.open()
+	want[*message.Ticket](former)
+	latter.join(Grant{})
+	asks(latter, "lamp", true)
+	asks(former, "lamp", false)
 	f.lapsed(func() { asks(f, "lamp", false) })
 }
 

@@ -307,7 +307,7 @@ func (d *Desk) ask(r Request) (gone string, err error) {
 		}
 	}
 	if !r.Renewal && len(strangers) >= maxRequests {
-		n.Done = givesWay(append(strangers, r), Request.network, Request.compareAge).Identity
+		n.Done = givesWay(append(strangers, r)).Identity
 	}
 	return n.Done, d.keep(n)
 }

@@ -318,38 +318,26 @@ func (s *session) begin(m *member) {
 	s.nudge()
 }
 
-// maxPending is how many sessions may wait to be admitted. Of the address with most
-// of them the oldest gives way.
-const maxPending = 64
-
-// enter counts a session in, unless there are too many. Whoever it is of has no other
-// from now on.
+// enter counts a session in, unless there are too many beside those that wait to be
+// admitted, of which there are as many as requests. Whoever it is of has no other from
+// now on.
 func (h *Hub) enter(s *session) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closed {
 		return false
 	}
-	var pending []*session
 	others := 0
 	for other := range h.sessions {
 		if other.id.Member == s.id.Member && s.id.Key.Equal(other.id.Key) {
 			other.end(byeReplaced)
 		}
-		switch {
-		case other.ended():
-		case other.standing() == message.StandingPending:
-			pending = append(pending, other)
-		default:
+		if !other.ended() && other.standing() != message.StandingPending {
 			others++
 		}
 	}
-	if s.stands != message.StandingPending {
-		if others >= h.o.Max {
-			return false
-		}
-	} else if pending = append(pending, s); len(pending) > maxPending {
-		givesWay(pending, (*session).network, (*session).compareAge).end(byeBusy)
+	if s.stands != message.StandingPending && others >= h.o.Max {
+		return false
 	}
 	h.sessions[s] = true
 	h.talks.Add(1)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -42,7 +41,6 @@ type session struct {
 	below net.Conn // that it stands on
 	id    message.Identity
 	from  net.Addr
-	born  time.Time
 
 	credit chan struct{} // one for each transaction or lookup without an answer
 	wake   chan struct{} // there is something to write; has room for one
@@ -71,7 +69,7 @@ type outgoing struct {
 
 func (h *Hub) newSession(conn *websocket.Conn, below net.Conn, id message.Identity) *session {
 	now := time.Now()
-	return &session{hub: h, born: now, conn: conn, below: below, id: id, from: below.RemoteAddr(), credit: make(chan struct{}, message.Credit), wake: make(chan struct{}, 1),
+	return &session{hub: h, conn: conn, below: below, id: id, from: below.RemoteAddr(), credit: make(chan struct{}, message.Credit), wake: make(chan struct{}, 1),
 		done: make(chan struct{}), tokens: h.o.Rate, refilled: now}
 }
 
@@ -97,9 +95,6 @@ func (s *session) waiting() bool {
 func waits(stands message.Standing, ticket *contract.Ticket) bool {
 	return stands == message.StandingPending || stands == message.StandingRenew && ticket == nil
 }
-
-func (s *session) network() netip.Prefix         { return prefixOf(s.from) }
-func (s *session) compareAge(other *session) int { return s.born.Compare(other.born) }
 
 func (s *session) nudge() {
 	select {
@@ -295,6 +290,10 @@ func errText(err error, otherwise string) string {
 // take does what a frame asks for. It waits for credit: who asks for more than it
 // may is read no further.
 func (s *session) take(ctx context.Context, f message.Frame, size int) contract.Code {
+	if s.standing() == message.StandingPending {
+		s.hub.refusals.note("frame", s.id.Member, s.from, "a request that was not admitted says something")
+		return byeProtocol
+	}
 	switch f := f.(type) {
 	case *message.Ack:
 		if f.Position >= s.hub.lowest { // else of the time before a backup was restored
@@ -302,10 +301,6 @@ func (s *session) take(ctx context.Context, f message.Frame, size int) contract.
 		}
 		return ""
 	case *message.Lookup, *message.Submit:
-		if s.standing() == message.StandingPending {
-			s.hub.refusals.note("frame", s.id.Member, s.from, "a request that was not admitted says something")
-			return byeProtocol
-		}
 		l, lookup := f.(*message.Lookup)
 		if lookup {
 			size = lookupCost

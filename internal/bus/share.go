@@ -7,15 +7,15 @@ import (
 	"time"
 )
 
-// givesWay gives the one that loses its place: the oldest of the address that has
+// givesWay gives the request that loses its place: the oldest of the address that has
 // most. There is at least one.
-func givesWay[T any](all []T, from func(T) netip.Prefix, compareAge func(a, b T) int) T {
+func givesWay(all []Request) Request {
 	count := map[netip.Prefix]int{}
-	for _, one := range all {
-		count[from(one)]++
+	for _, r := range all {
+		count[r.network()]++
 	}
-	return slices.MinFunc(all, func(a, b T) int {
-		return cmp.Or(cmp.Compare(count[from(b)], count[from(a)]), compareAge(a, b))
+	return slices.MinFunc(all, func(a, b Request) int {
+		return cmp.Or(cmp.Compare(count[b.network()], count[a.network()]), a.compareAge(b))
 	})
 }
 

@@ -238,9 +238,11 @@ func TestPending(t *testing.T) {
 	}
 	// Who was not admitted and speaks all the same is shown out.
 	b := p.peer("b")
-	b.open()
-	b.say(&message.Lookup{Member: "a"})
-	b.wantBye(byeProtocol)
+	for _, frame := range []message.Frame{&message.Lookup{Member: "a"}, &message.Ack{Position: 1}} {
+		b.open()
+		b.say(frame)
+		b.wantBye(byeProtocol)
+	}
 }
 
 // TestReplaced: a member has one session, the newest.
@@ -264,7 +266,7 @@ func TestReplacedBefore(t *testing.T) {
 		t.Fatal(err)
 	}
 	a.open()
-	for range maxPending + 1 {
+	for range maxRequests + 1 {
 		last := *a
 		a.open()
 		last.wantBye(byeReplaced)

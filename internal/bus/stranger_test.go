@@ -132,7 +132,7 @@ func TestStrangers(t *testing.T) {
 	if most := 6*20 - 6*askBurst/askShare; refused == 0 || refused > most || p.hub.Status().Refusals[refusedBusy] != int64(refused) {
 		t.Errorf("%d were refused, want 1 to %d: %v", refused, most, p.hub.Status().Refusals)
 	}
-	for began := time.Now(); p.hub.Status().Sessions > maxPending; time.Sleep(10 * time.Millisecond) {
+	for began := time.Now(); p.hub.Status().Sessions > maxRequests; time.Sleep(10 * time.Millisecond) {
 		if time.Since(began) > patienceOf {
 			t.Fatalf("%d sessions", p.hub.Status().Sessions)
 		}
