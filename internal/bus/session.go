@@ -300,18 +300,16 @@ func (s *session) take(ctx context.Context, f message.Frame, size int) contract.
 			s.acknowledge(position(f.Position - s.hub.lowest))
 		}
 		return ""
-	case *message.Lookup, *message.Submit:
-		l, lookup := f.(*message.Lookup)
-		if lookup {
-			size = lookupCost
+	case *message.Lookup:
+		if !s.pay(lookupCost) || !s.borrow(ctx) {
+			return byeClosed
 		}
+		return s.lookup(ctx, f)
+	case *message.Submit:
 		if !s.pay(size) || !s.borrow(ctx) {
 			return byeClosed
 		}
-		if lookup {
-			return s.lookup(ctx, l)
-		}
-		return s.submit(ctx, f.(*message.Submit))
+		return s.submit(ctx, f)
 	}
 	s.hub.refusals.note("frame", s.id.Member, s.from, "a frame that only the master sends")
 	return byeProtocol
