@@ -17,7 +17,8 @@
 // nonce that is good once, over zone, names and keys, and over the TLS connection
 // itself. Why somebody is turned away, the operator's log says and the stranger is
 // not told. Connections without proof have a place among a bounded number, and
-// those of the address with most of them give way first.
+// those of the address with most of them give way first; likewise requests to be
+// admitted.
 //
 // # Bounds
 //

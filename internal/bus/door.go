@@ -212,7 +212,7 @@ func (h *Hub) ask(who message.Identity, from net.Addr, renewal bool) error {
 		return &refusal{refusedBusy, "too many requests to be admitted, from its address or from all"}
 	}
 	gone, err := h.desk.ask(r)
-	if gone != "" {
+	if err == nil && gone != "" {
 		h.turnOut(gone, byeBusy)
 	}
 	return err
