@@ -3,7 +3,7 @@
 
     apt install python3-cbor2 python3-cryptography python3-openssl python3-wsproto
     /usr/bin/python3 follower.py identity DIR NAME          # for the operator to admit
-    /usr/bin/python3 follower.py run DIR NAME 'bellwether://...'
+    /usr/bin/python3 follower.py run DIR NAME 'bellwether://...'    # or -: the first line of stdin, which no other user sees
 
 It takes orders as lines of JSON on stdin, and prints what comes of them and what others say on stdout:
 
@@ -468,7 +468,9 @@ class Follower:
                     self.asked.add(order[op])
                     self.link.send([18, order[op]])
                 return
-            if key == NOTHING:
+            if key == NOTHING:  # there is none, or the policy keeps it from this follower; the next order asks again
+                del self.keys[order[op]]
+                self.asked.discard(order[op])
                 state.save(orders=orders)
                 say(refused="recipient", order=order)
                 return self.speak()
@@ -491,13 +493,21 @@ def say(**what):
     print(json.dumps(what), flush=True)
 
 
+def first_line():
+    """Reads a line of stdin, and nothing behind it."""
+    line = b""
+    while not line.endswith(b"\n") and (byte := os.read(0, 1)):
+        line += byte
+    return line.decode().strip()
+
+
 def main(arguments):
     stay = "--stay" in arguments
     match [a for a in arguments if a != "--stay"]:
         case ["identity", directory, name]:
             print(State(directory, name).identity())
         case ["run", directory, name, invite]:
-            Follower(State(directory, name), Invite(invite)).run(stay)
+            Follower(State(directory, name), Invite(first_line() if invite == "-" else invite)).run(stay)
         case _:
             sys.exit(__doc__)
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -22,7 +23,7 @@ func memberCommands() []*cobra.Command {
 	return []*cobra.Command{membersCommand(), requestsCommand(), inviteCommand(), admitCommand(),
 		rollCommand("revoke NAME", "End a membership; what the member signed so far stands, and nothing more is taken from it", gateway.DoRevoke),
 		rollCommand("release NAME", "Take a revocation back, or what a malicious verdict led to", gateway.DoRelease),
-		rollCommand("epoch", "Begin another epoch: every ticket ends, and members need new ones", gateway.DoEpoch),
+		rollCommand("epoch", "Begin another epoch: every ticket and every open invite ends, and members need new ones", gateway.DoEpoch),
 		sayCommand()}
 }
 
@@ -84,7 +85,7 @@ func printMembers(w io.Writer, a gateway.MemberAnswer) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "%d members, epoch %d", len(a.Members), a.Epoch)
+	fmt.Fprintf(w, "%d members, epoch %d, %s", len(a.Members), a.Epoch, openInvites(a))
 	if a.Hub == nil {
 		_, err := fmt.Fprintln(w, "; no gateway runs")
 		return err
@@ -96,25 +97,42 @@ func printMembers(w io.Writer, a gateway.MemberAnswer) error {
 	return nil
 }
 
+func openInvites(a gateway.MemberAnswer) string {
+	if a.Invites == 1 {
+		return "1 invite is open"
+	}
+	return fmt.Sprintf("%d invites are open", a.Invites)
+}
+
 func requestsCommand() *cobra.Command {
 	var f orderFlags
+	var drop string
 	c := &cobra.Command{
-		Use: "requests --state DIR", Short: "List the followers that wait to be admitted",
+		Use: "requests --state DIR", Short: "List the followers that wait to be admitted, or turn one away",
 		Long: `Lists who came without a ticket or an invite's code, and members whose ticket ended
-while members.renew is ask. Compare the identity with the one that the follower shows
-before you admit it: the name is what it says of itself.`,
+while members.renew is ask, with the address that each came from. Compare the identity
+with the one that the follower shows before you admit it: the name is what it says of
+itself. With --drop one is turned away, and not listed again until it is admitted; a
+stranger can come with another key.`,
 		Args: exactly(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if drop != "" {
+				return f.run(cmd, gateway.MemberOrder{Do: gateway.DoDrop, Identity: drop}, func(w io.Writer, _ gateway.MemberAnswer) error {
+					_, err := fmt.Fprintf(w, "%s is turned away, until `bellwether zone admit` lets it in\n", drop)
+					return err
+				})
+			}
 			return f.run(cmd, gateway.MemberOrder{Do: gateway.DoRequests}, printRequests)
 		},
 	}
 	f.add(c)
+	c.Flags().StringVar(&drop, "drop", "", "turn the request of this `NAME.KEY` away")
 	return c
 }
 
 func printRequests(w io.Writer, a gateway.MemberAnswer) error {
 	if len(a.Requests) == 0 {
-		_, err := fmt.Fprintf(w, "nobody waits to be admitted; %d invites are open\n", a.Invites)
+		_, err := fmt.Fprintf(w, "nobody waits to be admitted; %s\n", openInvites(a))
 		return err
 	}
 	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
@@ -129,7 +147,7 @@ func printRequests(w io.Writer, a gateway.MemberAnswer) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintln(w, "`bellwether zone admit IDENTITY` lets one in")
+	_, err := fmt.Fprintf(w, "`bellwether zone admit IDENTITY` lets one in, `bellwether zone requests --drop IDENTITY` turns one away; %s\n", openInvites(a))
 	return err
 }
 
@@ -164,16 +182,27 @@ func inviteCommand() *cobra.Command {
 	var g grantFlags
 	var name, address string
 	var open, takeBack bool
+	var hold time.Duration
 	c := &cobra.Command{
 		Use: "invite --state DIR", Short: "Print an invite: what a follower has to know to come to this zone",
 		Long: `Prints a URI, on a terminal also as a QR code, with the gateway's address, the zone,
 the master's key and the pin of its TLS certificate. It has a one-time code that
 admits the first follower that comes with it, so hand it over like a key; with --open
-it has none, may be shown to anybody, and every follower waits for ` + "`bellwether zone admit`" + `.`,
-		Example: "  bellwether zone invite --state /var/lib/bellwether --name lamp --role light",
-		Args:    exactly(0, "no arguments"),
+it has none, may be shown to anybody, and every follower waits for ` + "`bellwether zone admit`" + `.
+
+A code holds for --for, by this machine's clock. A clock that is set back meanwhile lets
+it hold longer, one that was never set (before 2026) lets it hold without an end.`,
+		Example: `  bellwether zone invite --state /var/lib/bellwether --name lamp --role light
+  bellwether zone invite --state /var/lib/bellwether --for 10m | ssh lamp bellwether-follower join - --state f`,
+		Args: exactly(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o := gateway.MemberOrder{Do: gateway.DoInvite, Member: zone.MemberID(name), Address: address, Open: open}
+			if hold < 0 {
+				return usageError{fmt.Errorf("--for is %s: want a duration such as 24h, or 0 for no end", hold)}
+			}
+			if o.For = hold; hold == 0 {
+				o.For = -1
+			}
 			if takeBack {
 				return f.run(cmd, gateway.MemberOrder{Do: gateway.DoTakeBack}, func(w io.Writer, _ gateway.MemberAnswer) error {
 					_, err := fmt.Fprintln(w, "no invite is open any more")
@@ -184,16 +213,33 @@ it has none, may be shown to anybody, and every follower waits for ` + "`bellwet
 			if o.Grant, err = g.grant(); err != nil {
 				return err
 			}
-			return f.run(cmd, o, func(w io.Writer, a gateway.MemberAnswer) error { return printInvite(w, a.Invite) })
+			return f.run(cmd, o, func(w io.Writer, a gateway.MemberAnswer) error {
+				if !open {
+					fmt.Fprintln(cmd.ErrOrStderr(), inviteHolds(a, hold))
+				}
+				return printInvite(w, a.Invite)
+			})
 		},
 	}
 	f.add(c)
 	g.add(c)
 	c.Flags().StringVar(&name, "name", "", "only a follower of this name (default: any)")
 	c.Flags().StringVar(&address, "address", "", "HOST:PORT of the gateway (default: members.address)")
+	c.Flags().DurationVar(&hold, "for", bus.InviteFor, "how long the code holds; 0: without an end")
 	c.Flags().BoolVar(&open, "open", false, "without a code: an operator admits who comes")
 	c.Flags().BoolVar(&takeBack, "take-back", false, "make every invite that was not used worthless")
 	return c
+}
+
+// inviteHolds says how long.
+func inviteHolds(a gateway.MemberAnswer, hold time.Duration) string {
+	switch {
+	case a.Until != 0:
+		return "it admits one follower, until " + a.Until.Std().Format(time.RFC3339)
+	case hold > 0:
+		return "it admits one follower, and holds without an end: this machine's clock is not set; `bellwether zone invite --take-back` ends it"
+	}
+	return "it admits one follower, and holds without an end"
 }
 
 func printInvite(w io.Writer, invite string) error {

@@ -170,6 +170,23 @@ func TestNonceOnce(t *testing.T) {
 	}
 }
 
+// TestChallengeOnce: a connection is given one nonce, however often it asks.
+func TestChallengeOnce(t *testing.T) {
+	p := newPlace(t, Options{})
+	c, err := tls.Dial("tcp", p.address, &tls.Config{InsecureSkipVerify: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	fmt.Fprint(c, strings.Repeat(fmt.Sprintf("GET %s HTTP/1.1\r\nHost: x\r\n\r\n", message.Path), 5))
+	c.SetReadDeadline(time.Now().Add(patienceOf))
+	var all bytes.Buffer
+	all.ReadFrom(c)
+	if n := strings.Count(all.String(), "HTTP/1.1 401"); n != 2 || strings.Count(all.String(), "nonce=") != 1 || !strings.Contains(all.String(), "Connection: close") {
+		t.Errorf("%d answers: %q", n, all.String())
+	}
+}
+
 // TestOnlyTLS13: nothing older is spoken.
 func TestOnlyTLS13(t *testing.T) {
 	p := newPlace(t, Options{})

@@ -17,7 +17,8 @@
 // nonce that is good once, over zone, names and keys, and over the TLS connection
 // itself. Why somebody is turned away, the operator's log says and the stranger is
 // not told. Connections without proof have a place among a bounded number, and
-// those of the address with most of them give way first.
+// those of the address with most of them give way first; likewise requests to be
+// admitted.
 //
 // # Bounds
 //
@@ -112,6 +113,8 @@ type Hub struct {
 	queue    chan *item    // to the committer
 	own      chan *saying  // of the master, likewise
 	look     chan struct{} // there may be new blocks; has room for one
+	born     time.Time
+	reach    reach
 	refusals refusals
 	counts   counts
 
@@ -122,8 +125,8 @@ type Hub struct {
 	mu       sync.Mutex // guards what follows
 	members  map[zone.MemberID]*member
 	sessions map[*session]bool
-	closed   bool  // no session begins any more
-	asks     int64 // moment up to which requests have used what they may, ns since 1970
+	closed   bool // no session begins any more
+	asks     asks
 
 	talks sync.WaitGroup // one for each session
 }
@@ -140,7 +143,7 @@ func Open(ctx context.Context, dir string, z zone.Hash, master crypto.Signer, l 
 	if _, ok := master.Public().(ed25519.PublicKey); !ok {
 		return nil, fmt.Errorf("hub: the key is a %T, not Ed25519", master.Public())
 	}
-	h := &Hub{o: o, zone: z, master: master, ledger: l, desk: desk, lowest: desk.lowest(), queue: make(chan *item, 4096), own: make(chan *saying), look: make(chan struct{}, 1),
+	h := &Hub{o: o, zone: z, master: master, ledger: l, desk: desk, lowest: desk.lowest(), born: time.Now(), queue: make(chan *item, 4096), own: make(chan *saying), look: make(chan struct{}, 1),
 		members: map[zone.MemberID]*member{}, sessions: map[*session]bool{}}
 	h.expires.Store(never)
 	h.refusals.log = o.Log

@@ -108,18 +108,19 @@ func (c *cursors) append(j *journal.Journal, all map[zone.MemberID]position) err
 
 // renew writes the journal anew with what counts.
 func (c *cursors) renew() error {
-	j, err := renew(c.path, cursorKind, func(j *journal.Journal) error { return c.append(j, c.at) })
-	if err != nil {
+	j, err := renew(c.path, cursorKind, durable.SyncDir, func(j *journal.Journal) error { return c.append(j, c.at) })
+	if j == nil {
 		return err
 	}
 	old := c.journal
 	c.journal = j
-	return old.Close()
+	return errors.Join(err, old.Close())
 }
 
 // renew puts another journal in the place of the one at path: a crash leaves the
-// one or the other.
-func renew(path, kind string, fill func(*journal.Journal) error) (*journal.Journal, error) {
+// one or the other. Where there is a journal beside an error, it has that place, and
+// a power cut may still bring the former back: nothing may be kept in either.
+func renew(path, kind string, syncDir func(string) error, fill func(*journal.Journal) error) (*journal.Journal, error) {
 	dir, name := filepath.Split(path)
 	tmp := filepath.Join(dir, ".new-"+name)
 	if err := os.RemoveAll(tmp); err != nil {
@@ -130,15 +131,12 @@ func renew(path, kind string, fill func(*journal.Journal) error) (*journal.Journ
 		return nil, err
 	}
 	if err = fill(j); err == nil {
-		if err = os.Rename(tmp, path); err == nil {
-			err = durable.SyncDir(dir)
-		}
+		err = os.Rename(tmp, path)
 	}
 	if err != nil {
-		j.Close()
-		return nil, err
+		return nil, errors.Join(err, j.Close())
 	}
-	return j, nil
+	return j, syncDir(dir)
 }
 
 // keepCursors keeps acknowledgements until ctx ends.

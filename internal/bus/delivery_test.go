@@ -295,7 +295,7 @@ func TestRestored(t *testing.T) {
 	b.join(Grant{})
 	a.send("b", "1")
 	before := want[*message.Delivery](b)
-	code, err := p.desk.Invite("", Grant{}, 1)
+	code, _, err := p.desk.Invite("", Grant{}, 1, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -388,6 +388,69 @@ func TestLookup(t *testing.T) {
 			t.Errorf("%+v, %v", tx, err)
 		}
 	}
+}
+
+// TestLookupByPolicy: nobody hears of whom it may say nothing to, nor does who is no
+// member, more than of a name that there is not.
+func TestLookupByPolicy(t *testing.T) {
+	p := newPlace(t, Options{Ask: true})
+	lamp, hub := p.peer("lamp"), p.peer("hub")
+	lamp.join(Grant{Role: "light"})
+	hub.join(Grant{Role: "hub"})
+	asks := func(f *peer, name zone.MemberID, known bool) {
+		t.Helper()
+		f.say(&message.Lookup{Member: name})
+		if m := want[*message.Member](f); m.Member != name || (len(m.Object) > 0) != known {
+			t.Errorf("%s of %s: %+v, want known %t", f.name, name, m, known)
+		}
+	}
+	asks(lamp, "hub", true)
+	p.roll(&contract.PolicySet{Text: `permit (principal in Role::"hub", action == Action::"send", resource is Member) when { context.encrypted };`})
+	asks(hub, "lamp", true)
+	asks(lamp, "hub", false)
+	asks(lamp, "nobody", false)
+	for _, name := range []zone.MemberID{zone.Master, zone.Everyone, "x"} {
+		asks(hub, name, false)
+	}
+	p.roll(&contract.MemberAction{Action: contract.ActionRevoke, Member: "lamp"})
+	lamp.wantBye(contract.CodeRevoked)
+	asks(hub, "lamp", false)
+	p.roll(&contract.MemberAction{Action: contract.ActionRelease, Member: "lamp"})
+	asks(hub, "lamp", true)
+	// Who has a ticket, and is no member, or no more.
+	p.roll(&contract.PolicySet{Text: `permit (principal, action, resource);`})
+	f := p.peer("f")
+	if _, err := p.desk.Admit(p.ledger.State(), p.ledger.Height(), f.identity(), Grant{}); err != nil {
+		t.Fatal(err)
+	}
+	f.open()
+	ticket := want[*message.Ticket](f).Ticket
+	asks(f, "lamp", false)
+	f.associate(ticket)
+	asks(f, "lamp", true)
+	f.close()
+	// Nor who was admitted under a name that another key took.
+	former, latter := p.peer("heir"), p.peer("heir")
+	latter.key = p.peer("latter").key
+	if err := p.hub.Admit(former.identity(), Grant{}); err != nil {
+		t.Fatal(err)
+	}
+	former.open()
+	want[*message.Ticket](former)
+	latter.join(Grant{})
+	asks(latter, "lamp", true)
+	asks(former, "lamp", false)
+	f.lapsed(func() { asks(f, "lamp", false) })
+}
+
+// lapsed has the member come while its ticket does not hold.
+func (f *peer) lapsed(do func()) {
+	f.Helper()
+	f.roll(&contract.EpochBegun{Epoch: 1})
+	if w := f.open(); w.Standing != message.StandingRenew {
+		f.Fatalf("welcome %+v", w)
+	}
+	do()
 }
 
 // TestFlood: who hands in more than its rate waits, and nobody else.

@@ -10,13 +10,16 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"bellwether/internal/contract"
+	"bellwether/internal/durable"
 	"bellwether/internal/journal"
 	"bellwether/internal/ledger"
 	"bellwether/internal/message"
@@ -32,10 +35,21 @@ const DeskFile = "desk.log"
 
 // The bounds of a desk.
 const (
-	maxRequests = 64
+	maxRequests = 64 // of who is no member; members' are as many as there are members
+	maxDropped  = 256
 	maxInvites  = 1024
 	maxIssued   = 8192
 )
+
+// InviteFor is how long a one-time code holds if nothing else is said, and MaxInvite
+// the longest, but for ever.
+const (
+	InviteFor = 24 * time.Hour
+	MaxInvite = 10 * 365 * 24 * time.Hour
+)
+
+// clockSet is before any moment that a clock can say which was set: 2026.
+const clockSet = zone.Time(1767225600 * time.Second)
 
 // Role is that of a member for which none was given, and Lifetime how many blocks a
 // ticket holds for.
@@ -58,6 +72,8 @@ type Request struct {
 	From     string    `json:"from"`     // its address
 	Time     zone.Time `json:"time"`
 	Renewal  bool      `json:"renewal"` // it is a member whose ticket does not hold any more
+
+	n uint64 // the higher, the newer, whatever the clock said
 }
 
 // note is one record of the desk's journal; what it is about decides which fields
@@ -68,6 +84,7 @@ type note struct {
 	Spent   zone.Hash `json:"spent,omitzero"` // an invite that was used, or taken back
 	Ticket  []byte    `json:"ticket,omitempty"`
 	Done    string    `json:"done,omitempty"`    // a request that was answered
+	Dropped string    `json:"dropped,omitempty"` // one that was turned away
 	Address string    `json:"address,omitempty"` // HOST:PORT, for invites
 
 	Lifetime uint64 `json:"lifetime,omitempty"` // of tickets, in blocks
@@ -80,7 +97,12 @@ type invite struct {
 	Member zone.MemberID `json:"member,omitempty"`
 	Grant  Grant         `json:"grant"`
 	Time   zone.Time     `json:"time"`
+	Until  zone.Time     `json:"until,omitempty"` // 0: without an end
 }
+
+// expired reports that the code does not hold any more. A clock that was not set, or
+// was set back, does not end it.
+func (i invite) expired(now zone.Time) bool { return i.Until != 0 && now > i.Until }
 
 // issued is a ticket that is out.
 type issued struct {
@@ -91,13 +113,17 @@ type issued struct {
 // Desk is where followers ask to be admitted, and are. It may be used by many
 // goroutines, and by a program that does nothing else while no hub runs.
 type Desk struct {
-	path   string
-	zone   zone.Hash
-	master crypto.Signer
+	path    string
+	zone    zone.Hash
+	master  crypto.Signer
+	syncDir func(string) error
 
 	mu       sync.Mutex // guards what follows
 	journal  *journal.Journal
+	failed   error // why nothing is kept any more
 	requests map[string]Request
+	asked    uint64   // requests there have been
+	dropped  []string // identities that were turned away, newest last
 	invites  map[zone.Hash]invite
 	issued   map[zone.MemberID]issued
 	address  string
@@ -111,7 +137,7 @@ func OpenDesk(dir string, z zone.Hash, master crypto.Signer, lifetime uint64) (*
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("desk: %w", err)
 	}
-	d := &Desk{path: filepath.Join(dir, DeskFile), zone: z, master: master, lifetime: Lifetime,
+	d := &Desk{path: filepath.Join(dir, DeskFile), zone: z, master: master, syncDir: durable.SyncDir, lifetime: Lifetime,
 		requests: map[string]Request{}, invites: map[zone.Hash]invite{}, issued: map[zone.MemberID]issued{}}
 	var err error
 	d.journal, err = journal.Open(d.path, deskKind, func(_ int, raw []byte) error {
@@ -123,6 +149,9 @@ func OpenDesk(dir string, z zone.Hash, master crypto.Signer, lifetime uint64) (*
 	})
 	if err != nil {
 		return nil, fmt.Errorf("desk: %w", err)
+	}
+	if err := d.syncDir(dir); err != nil { // renew may not have come so far
+		return nil, errors.Join(fmt.Errorf("desk: %w", err), d.journal.Close())
 	}
 	if lifetime != 0 && lifetime != d.lifetime {
 		if err := d.keep(note{Lifetime: lifetime}); err != nil {
@@ -140,6 +169,8 @@ func parseNote(raw []byte) (n note, err error) {
 // apply takes a note into memory.
 func (d *Desk) apply(n note) error {
 	if n.Request != nil {
+		d.asked++
+		n.Request.n = d.asked
 		d.requests[n.Request.Identity] = *n.Request
 	}
 	if n.Invite != nil {
@@ -152,8 +183,14 @@ func (d *Desk) apply(n note) error {
 			return err
 		}
 		d.issued[t.Member] = issued{t, n.Ticket}
+		d.forgive(message.Identity{Member: t.Member, Key: t.Key[:]}.String())
 	}
 	delete(d.requests, n.Done)
+	if n.Dropped != "" {
+		delete(d.requests, n.Dropped)
+		d.forgive(n.Dropped)
+		d.dropped = append(d.dropped[max(0, len(d.dropped)-maxDropped+1):], n.Dropped)
+	}
 	d.address = cmp.Or(n.Address, d.address)
 	d.lifetime = cmp.Or(n.Lifetime, d.lifetime)
 	d.restored = max(n.Restored, d.restored)
@@ -163,10 +200,13 @@ func (d *Desk) apply(n note) error {
 // keep makes notes durable and takes them. The journal is written anew when most
 // of it does not count any more.
 func (d *Desk) keep(notes ...note) error {
-	live := len(d.requests) + len(d.invites) + len(d.issued)
+	if d.failed != nil {
+		return d.failed
+	}
+	live := len(d.requests) + len(d.dropped) + len(d.invites) + len(d.issued)
 	if d.journal.Len() > 256+4*live {
 		if err := d.renew(); err != nil {
-			return fmt.Errorf("desk: %w", err)
+			return err
 		}
 	}
 	var raws [][]byte
@@ -189,7 +229,7 @@ func (d *Desk) keep(notes ...note) error {
 }
 
 func (d *Desk) renew() error {
-	j, err := renew(d.path, deskKind, func(j *journal.Journal) error {
+	j, err := renew(d.path, deskKind, d.syncDir, func(j *journal.Journal) error {
 		var raws [][]byte
 		add := func(n note) error {
 			raw, err := json.Marshal(n)
@@ -197,8 +237,11 @@ func (d *Desk) renew() error {
 			return err
 		}
 		errs := []error{add(note{Address: d.address, Lifetime: d.lifetime, Restored: d.restored})}
-		for _, r := range d.requests {
+		for _, r := range d.inOrder() {
 			errs = append(errs, add(note{Request: &r}))
+		}
+		for _, identity := range d.dropped {
+			errs = append(errs, add(note{Dropped: identity}))
 		}
 		for _, i := range d.invites {
 			errs = append(errs, add(note{Invite: &i}))
@@ -208,69 +251,117 @@ func (d *Desk) renew() error {
 		}
 		return errors.Join(append(errs, j.Append(raws...))...)
 	})
-	if err != nil {
+	if j == nil {
 		return err
+	}
+	if err != nil {
+		err = fmt.Errorf("desk: it is not known whether %s was replaced: start the gateway anew: %w", d.path, err)
+		d.failed = err
 	}
 	old := d.journal
 	d.journal = j
-	return old.Close()
+	return errors.Join(err, old.Close())
 }
 
 // Requests gives who waits to be admitted, oldest first.
 func (d *Desk) Requests() []Request {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return slices.SortedFunc(maps.Values(d.requests), func(a, b Request) int {
-		return cmp.Or(cmp.Compare(a.Time, b.Time), strings.Compare(a.Identity, b.Identity))
-	})
+	return d.inOrder()
 }
 
-// waits reports an identity that waits to be admitted.
-func (d *Desk) waits(identity string) bool {
+func (d *Desk) inOrder() []Request {
+	return slices.SortedFunc(maps.Values(d.requests), Request.compareAge)
+}
+
+func (r Request) compareAge(other Request) int { return cmp.Compare(r.n, other.n) }
+
+// network is what counts as the address that the request came from.
+func (r Request) network() netip.Prefix {
+	ip, _ := netip.ParseAddr(r.From)
+	return networkOf(ip)
+}
+
+// knows reports an identity that waits to be admitted, or was turned away.
+func (d *Desk) knows(identity string) (waits, dropped bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	_, there := d.requests[identity]
-	return there
+	_, waits = d.requests[identity]
+	return waits, slices.Contains(d.dropped, identity)
 }
 
-// ask notes a request. When there are too many, the oldest goes.
-func (d *Desk) ask(r Request) error {
+// ask notes a request. When there are too many of who is no member, the oldest of the
+// address with most of them goes; it is given.
+func (d *Desk) ask(r Request) (gone string, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if _, there := d.requests[r.Identity]; there {
-		return nil
+		return "", nil
 	}
-	notes := []note{{Request: &r}}
-	if len(d.requests) >= maxRequests {
-		oldest := slices.MinFunc(slices.Collect(maps.Values(d.requests)), func(a, b Request) int {
-			return cmp.Or(cmp.Compare(a.Time, b.Time), strings.Compare(a.Identity, b.Identity))
-		})
-		notes[0].Done = oldest.Identity
+	r.n = d.asked + 1
+	n := note{Request: &r}
+	var strangers []Request
+	for _, other := range d.requests {
+		if !other.Renewal {
+			strangers = append(strangers, other)
+		}
 	}
-	return d.keep(notes...)
+	if !r.Renewal && len(strangers) >= maxRequests {
+		n.Done = givesWay(append(strangers, r)).Identity
+	}
+	return n.Done, d.keep(n)
+}
+
+// Drop turns a request away. Its identity is not noted again until it is admitted.
+func (d *Desk) Drop(identity string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if _, there := d.requests[identity]; !there {
+		return fmt.Errorf("%s does not wait to be admitted: `bellwether zone requests` lists who does", identity)
+	}
+	return d.keep(note{Dropped: identity})
+}
+
+// forgive takes an identity from those that were turned away.
+func (d *Desk) forgive(identity string) {
+	d.dropped = slices.DeleteFunc(d.dropped, func(other string) bool { return other == identity })
 }
 
 // Invite makes a one-time code that admits who comes with it; with a name, only a
-// follower of that name.
-func (d *Desk) Invite(name zone.MemberID, g Grant, now zone.Time) (code string, err error) {
+// follower of that name. It holds for so long: 0 InviteFor, below 0 without an end, as
+// it does too if the clock was never set. Until is that end, 0 for none.
+func (d *Desk) Invite(name zone.MemberID, g Grant, now zone.Time, hold time.Duration) (code string, until zone.Time, err error) {
 	if name != "" && !name.Valid() {
-		return "", fmt.Errorf("no follower can be called %q", string(name))
+		return "", 0, fmt.Errorf("no follower can be called %q", string(name))
+	}
+	if hold > MaxInvite {
+		return "", 0, fmt.Errorf("an invite for %s: the longest is %s, or without an end", hold, MaxInvite)
+	}
+	if hold = cmp.Or(hold, InviteFor); hold > 0 && now >= clockSet {
+		until = now + zone.Time(hold)
 	}
 	random := make([]byte, 15)
 	if _, err := rand.Read(random); err != nil {
-		return "", err
+		return "", 0, err
 	}
 	code = strings.ToLower(base32.StdEncoding.EncodeToString(random))
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if len(d.invites) >= maxInvites {
-		return "", fmt.Errorf("%d invites are open, which is the most: take them back first", len(d.invites))
+	var notes []note
+	for hash, i := range d.invites {
+		if len(d.invites) >= maxInvites && i.expired(now) { // until then, who comes with one is told apart
+			notes = append(notes, note{Spent: hash})
+		}
+	}
+	if open := len(d.invites) - len(notes); open >= maxInvites {
+		return "", 0, fmt.Errorf("%d invites are open, which is the most: take them back first", open)
 	}
 	trial := d.ticket(cmp.Or(name, "name"), [32]byte{1}, g, contract.MemberState{}, 0, 0)
 	if _, err := trial.Sign(d.master); err != nil { // what it would say has to be possible
-		return "", err
+		return "", 0, err
 	}
-	return code, d.keep(note{Invite: &invite{Hash: sha256.Sum256([]byte(code)), Member: name, Grant: g, Time: now}})
+	i := invite{Hash: sha256.Sum256([]byte(code)), Member: name, Grant: g, Time: now, Until: until}
+	return code, until, d.keep(append(notes, note{Invite: &i})...)
 }
 
 // SetAddress keeps how followers reach the hub, for invites.
@@ -291,10 +382,15 @@ func (d *Desk) Address() string {
 }
 
 // Invites is how many one-time codes are open.
-func (d *Desk) Invites() int {
+func (d *Desk) Invites(now zone.Time) (open int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return len(d.invites)
+	for _, i := range d.invites {
+		if !i.expired(now) {
+			open++
+		}
+	}
+	return open
 }
 
 // TakeBack makes every open invite worthless.
@@ -434,15 +530,20 @@ func (d *Desk) newest(name zone.MemberID) uint64 {
 	return 0
 }
 
-// redeem gives a ticket for a one-time code; nil for a code that is not open, or
-// not for that name.
-func (d *Desk) redeem(state ledger.Reader, height uint64, id message.Identity, code string) ([]byte, error) {
+// redeem gives a ticket for a one-time code. The error is a *refusal for a code that
+// is not open, or not for that name.
+func (d *Desk) redeem(state ledger.Reader, height uint64, id message.Identity, code string, now zone.Time) ([]byte, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	hash := zone.Hash(sha256.Sum256([]byte(code)))
 	i, ok := d.invites[hash]
-	if !ok || i.Member != "" && i.Member != id.Member {
-		return nil, nil
+	switch {
+	case !ok:
+		return nil, &refusal{refusedCode, "the invite was used before, or taken back"}
+	case i.Member != "" && i.Member != id.Member:
+		return nil, &refusal{refusedCode, "the invite is for " + string(i.Member)}
+	case i.expired(now):
+		return nil, &refusal{refusedCode, "the invite has expired: it was good until " + i.Until.String()}
 	}
 	return d.admit(state, height, id, i.Grant, note{Spent: hash})
 }

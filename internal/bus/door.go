@@ -8,6 +8,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/coder/websocket"
@@ -22,6 +23,7 @@ type link struct {
 	guest *guest
 	tls   *tls.Conn
 	nonce [32]byte
+	given bool // the nonce was
 	used  bool
 }
 
@@ -47,7 +49,8 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	value := r.Header.Get("Authorization")
-	if value == "" && !l.used {
+	if value == "" && !l.given {
+		l.given = true
 		w.Header().Set("WWW-Authenticate", message.Challenge(l.nonce))
 		w.WriteHeader(http.StatusUnauthorized)
 		return
@@ -85,8 +88,10 @@ func (h *Hub) turnAway(w http.ResponseWriter, r *http.Request, who message.Ident
 // entrance is how somebody comes in.
 type entrance struct {
 	standing message.Standing
-	ticket   []byte // to associate with; nil: none, or the follower has it
-	epoch    uint64 // of the zone, before any of the rest was looked at
+	ticket   []byte           // to associate with; nil: none
+	parsed   *contract.Ticket // the same
+	has      bool             // the follower has it
+	epoch    uint64           // of the zone, before any of the rest was looked at
 	member   contract.MemberState
 }
 
@@ -105,7 +110,9 @@ func (h *Hub) prove(l *link, value string) (who message.Identity, e entrance, er
 	if err := h.bound(l, hello); err != nil {
 		return who, e, err
 	}
-	e, err = h.place(who, hello, l.guest.RemoteAddr())
+	if e, err = h.place(who, hello, l.guest.RemoteAddr()); err == nil && e.ticket != nil {
+		e.parsed, _, err = contract.ParseTicket(e.ticket)
+	}
 	return who, e, err
 }
 
@@ -164,7 +171,7 @@ func (h *Hub) place(who message.Identity, hello *message.Hello, from net.Addr) (
 		e.ticket, err = h.desk.Admit(state, height, who, Grant{})
 		return e, err
 	}
-	return e, h.ask(Request{who.String(), host(from), zone.TimeOf(time.Now()), true})
+	return e, h.ask(who, from, true)
 }
 
 // newcomer says where somebody stands who is no member: it has a ticket, or there is
@@ -180,42 +187,63 @@ func (h *Hub) newcomer(e entrance, who message.Identity, hello *message.Hello, f
 		return e, err
 	}
 	if len(hello.Ticket) > 0 {
+		e.ticket, e.has = hello.Ticket, true
 		return e, h.holds(hello.Ticket, who, e.member)
 	}
 	if hello.Code != "" {
-		if e.ticket, err = h.desk.redeem(state, height, who, hello.Code); err == nil && e.ticket == nil {
-			err = &refusal{refusedCode, "the invite was used before, or is for another name"}
-		}
+		e.ticket, err = h.desk.redeem(state, height, who, hello.Code, zone.TimeOf(time.Now()))
 		return e, err
 	}
 	e.standing = message.StandingPending
-	return e, h.ask(Request{who.String(), host(from), zone.TimeOf(time.Now()), false})
+	return e, h.ask(who, from, false)
 }
 
-// How often requests are noted, each of which is a write to the disk: askBurst at
-// once, then one every askEvery.
-const (
-	askBurst = 2 * maxRequests
-	askEvery = 500 * time.Millisecond
-)
-
-// ask notes a request, unless there were too many lately.
-func (h *Hub) ask(r Request) error {
-	if h.desk.waits(r.Identity) {
+// ask notes a request, unless it was turned away, or there were too many lately. Of
+// members there is one for each at most, so theirs are not counted.
+func (h *Hub) ask(who message.Identity, from net.Addr, renewal bool) error {
+	r := Request{Identity: who.String(), From: host(from), Time: zone.TimeOf(time.Now()), Renewal: renewal}
+	waits, dropped := h.desk.knows(r.Identity)
+	switch {
+	case dropped:
+		return &refusal{refusedDropped, "an operator turned its request away"}
+	case waits:
 		return nil
+	case !renewal && !h.mayAsk(prefixOf(from)):
+		return &refusal{refusedBusy, "too many requests to be admitted, from its address or from all"}
 	}
-	now := time.Now()
+	gone, err := h.desk.ask(r)
+	if err == nil && gone != "" {
+		h.turnOut(gone, byeBusy)
+	}
+	return err
+}
+
+func (h *Hub) mayAsk(from netip.Prefix) bool {
 	h.mu.Lock()
-	asks := max(h.asks, now.UnixNano()-askBurst*int64(askEvery)) + int64(askEvery)
-	late := asks > now.UnixNano()
-	if !late {
-		h.asks = asks
+	defer h.mu.Unlock()
+	return h.asks.may(from, time.Since(h.born))
+}
+
+// Drop turns a request away, and ends the session that waits with it.
+func (h *Hub) Drop(identity string) error {
+	if err := h.desk.Drop(identity); err != nil {
+		return err
 	}
-	h.mu.Unlock()
-	if late {
-		return &refusal{refusedBusy, "too many requests to be admitted"}
+	h.turnOut(identity, byeDropped)
+	return nil
+}
+
+// turnOut ends a session that waits for an operator.
+func (h *Hub) turnOut(identity string, code contract.Code) {
+	id, err := message.ParseIdentity(identity)
+	if err != nil {
+		return // nobody came with it
 	}
-	return h.desk.ask(r)
+	for _, s := range h.sessionsOf(id) {
+		if s.waiting() {
+			s.end(code)
+		}
+	}
 }
 
 // holds reports why a ticket is worth nothing here.
@@ -254,7 +282,7 @@ func host(a net.Addr) string {
 // converse keeps a session from its welcome to its end.
 func (h *Hub) converse(conn *websocket.Conn, below net.Conn, who message.Identity, e entrance) {
 	s, from := h.newSession(conn, below, who), below.RemoteAddr()
-	s.stands, s.epoch = e.standing, e.epoch
+	s.stands, s.epoch, s.ticket = e.standing, e.epoch, e.parsed
 	if !h.enter(s) {
 		h.refusals.note(refusedBusy, who.Member, from, "there are as many sessions as there may be")
 		conn.Close(websocket.StatusTryAgainLater, string(byeBusy))
@@ -262,7 +290,7 @@ func (h *Hub) converse(conn *websocket.Conn, below net.Conn, who message.Identit
 	}
 	defer h.leave(s)
 	s.tell(&message.Welcome{Standing: e.standing, Height: h.ledger.Height(), Epoch: e.epoch, N: e.member.N, Newest: e.member.Newest})
-	if e.ticket != nil {
+	if e.ticket != nil && !e.has {
 		s.tell(&message.Ticket{Ticket: e.ticket})
 	}
 	if e.standing == message.StandingMember {
@@ -272,6 +300,10 @@ func (h *Hub) converse(conn *websocket.Conn, below net.Conn, who message.Identit
 	if err := h.stands(s, h.ledger.Height()); err != nil {
 		h.o.Log.Error("a session could not begin", "member", who.Member, "error", err)
 		s.end(byeStopped)
+	}
+	// Or an operator has answered.
+	if waits, _ := h.desk.knows(who.String()); s.waiting() && !waits {
+		s.end(byeBusy)
 	}
 	h.o.Log.Debug("session", "member", who.Member, "from", from, "standing", e.standing)
 	s.serve()
@@ -286,37 +318,25 @@ func (s *session) begin(m *member) {
 	s.nudge()
 }
 
-// maxPending is how many sessions may wait to be admitted. The oldest gives way.
-const maxPending = 64
-
-// enter counts a session in, unless there are too many. Whoever it is of has no other
-// from now on.
+// enter counts a session in, unless there are too many beside those that wait to be
+// admitted, of which there are as many as requests. Whoever it is of has no other from
+// now on.
 func (h *Hub) enter(s *session) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closed {
 		return false
 	}
+	others := 0
 	for other := range h.sessions {
 		if other.id.Member == s.id.Member && s.id.Key.Equal(other.id.Key) {
 			other.end(byeReplaced)
 		}
+		if !other.ended() && other.standing() != message.StandingPending {
+			others++
+		}
 	}
-	if s.stands == message.StandingPending {
-		var oldest *session
-		pending := 0
-		for other := range h.sessions {
-			if other.standing() == message.StandingPending && !other.ended() {
-				pending++
-				if oldest == nil || other.born.Before(oldest.born) {
-					oldest = other
-				}
-			}
-		}
-		if pending >= maxPending {
-			oldest.end(byeBusy)
-		}
-	} else if len(h.sessions) >= h.o.Max+maxPending {
+	if s.stands != message.StandingPending && others >= h.o.Max {
 		return false
 	}
 	h.sessions[s] = true
@@ -340,14 +360,12 @@ func (h *Hub) leave(s *session) {
 
 // joined makes the session of who has associated one of a member.
 func (h *Hub) joined(tx *contract.Signed) error {
-	h.mu.Lock()
 	var s *session
-	for other := range h.sessions {
-		if other.id.Member == tx.Member && tx.Key.Equal(other.id.Key) && other.standing() != message.StandingMember {
+	for _, other := range h.sessionsOf(message.Identity{Member: tx.Member, Key: tx.Key}) {
+		if other.standing() != message.StandingMember {
 			s = other
 		}
 	}
-	h.mu.Unlock()
 	if s == nil {
 		return nil
 	}
@@ -381,21 +399,37 @@ func (h *Hub) Admit(id message.Identity, g Grant) error {
 	if err != nil {
 		return err
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for s := range h.sessions {
-		if s.id.String() != id.String() || s.standing() == message.StandingMember {
+	ticket, _, err := contract.ParseTicket(raw)
+	if err != nil {
+		return err
+	}
+	for _, s := range h.sessionsOf(id) {
+		if s.standing() == message.StandingMember {
 			continue
 		}
 		s.mu.Lock()
 		if s.stands == message.StandingPending {
 			s.stands = message.StandingAssociate
 		}
-		s.epoch = roll.Epoch
+		s.epoch, s.ticket = roll.Epoch, ticket
 		standing := s.stands
 		s.mu.Unlock()
 		s.tell(&message.Welcome{Standing: standing, Height: height, Epoch: roll.Epoch, N: m.N, Newest: m.Newest})
 		s.tell(&message.Ticket{Ticket: raw})
+		if err := h.stands(s, h.ledger.Height()); err != nil { // meanwhile a block may have come
+			return err
+		}
 	}
 	return nil
+}
+
+func (h *Hub) sessionsOf(id message.Identity) (all []*session) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for s := range h.sessions {
+		if s.id.Member == id.Member && s.id.Key.Equal(id.Key) {
+			all = append(all, s)
+		}
+	}
+	return all
 }

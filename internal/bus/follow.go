@@ -247,47 +247,49 @@ func (h *Hub) recheck(height uint64) error {
 }
 
 // stands holds a session against the ledger, and ends it if who has it may not
-// speak any more, or has to be given another ticket.
+// speak any more, or has to be given another ticket. Who is no member yet is held
+// against it as the member that its ticket will make of it.
 func (h *Hub) stands(s *session, height uint64) error {
+	s.mu.Lock() // before the member is read: if it becomes one meanwhile, its ticket says the same
+	standing, ticket := s.stands, s.ticket
+	s.mu.Unlock()
+	waiting := waits(standing, ticket)
 	state := h.ledger.State()
 	m, _, err := contract.ReadMember(state, s.id.Member)
 	if err != nil {
 		return err
 	}
-	standing := s.standing()
-	err = m.Standing(state, height)
-	if standing != message.StandingMember {
-		err = s.waits(state, m)
+	if standing != message.StandingMember && ticket != nil {
+		m.Until, m.Epoch, m.MAC = ticket.Until, ticket.Epoch, ticket.MAC
 	}
+	m.Member = s.id.Member // whom the ledger may not know
+	err = m.Standing(state, height)
 	var refused *contract.RejectError
+	if errors.As(err, &refused) && refused.Code == contract.CodeExpired && waiting {
+		err = s.outlived(state) // it has no ticket
+	}
 	switch {
 	case errors.As(err, &refused):
 		h.o.Log.Info("session ended", "member", s.id.Member, "code", refused.Code, "reason", refused.Reason)
 		s.end(refused.Code)
-		return nil
 	case err != nil:
 		return err
-	}
-	if standing == message.StandingMember {
+	case !waiting:
 		h.expireAt(m.Until + 1)
 	}
 	return nil
 }
 
-// waits says what keeps who is no member from waiting to become one.
-func (s *session) waits(state ledger.Reader, m contract.MemberState) error {
+// outlived says that a member waits for another ticket since before another epoch
+// began: it is to hear of that.
+func (s *session) outlived(state ledger.Reader) error {
 	roll, err := contract.ReadRoll(state)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch {
-	case err != nil:
-		return err
-	case m.Revoked:
-		return &contract.RejectError{Code: contract.CodeRevoked, Reason: "it was revoked while it waited"}
-	case s.stands != message.StandingPending && s.epoch != roll.Epoch:
-		return &contract.RejectError{Code: contract.CodeExpired, Reason: "another epoch began before it associated"}
+	if err == nil && s.stands == message.StandingRenew && s.epoch != roll.Epoch {
+		err = &contract.RejectError{Code: contract.CodeExpired, Reason: "another epoch began while it waited"}
 	}
-	return nil
+	return err
 }
 
 // expireAt has the sessions looked at when the ledger comes to that block.

@@ -19,6 +19,7 @@ func FuzzFiles(f *testing.F) {
 	}
 	f.Add([]byte(`{"request":{"identity":"a.b","from":"::1","time":1,"renewal":true}}`))
 	f.Add([]byte(`{"invite":{"hash":"00","grant":{"role":"x","mac":"02:00:00:00:00:01"},"time":1},"spent":"","ticket":"0oRY","done":"a","address":"b:1"}`))
+	f.Add([]byte(`{"request":{"identity":"a.b","from":"fe80::1%x"},"dropped":"a.b","invite":{"hash":"00","grant":{"role":"x"},"time":1,"until":2}}`))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		if h, err := parseHead(raw); err == nil && string(h.bytes()) != string(raw) {
 			t.Errorf("the head %x is read as %+v", raw, h)

@@ -76,7 +76,11 @@ func prefixOf(a net.Addr) netip.Prefix {
 	if !ok {
 		return netip.Prefix{}
 	}
-	ip := t.AddrPort().Addr().Unmap()
+	return networkOf(t.AddrPort().Addr())
+}
+
+func networkOf(ip netip.Addr) netip.Prefix {
+	ip = ip.Unmap()
 	bits := 32
 	if ip.Is6() {
 		bits = 64

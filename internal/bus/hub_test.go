@@ -152,7 +152,8 @@ type peer struct {
 	n      uint64
 	conn   *websocket.Conn
 	tls    *tls.Conn
-	blind  bool // it does not look at the pin
+	blind  bool   // it does not look at the pin
+	from   string // its own address; empty: any
 }
 
 func (p *place) peer(name string) *peer {
@@ -169,7 +170,11 @@ var errRefused = errors.New("refused")
 
 // attempt opens a session; change may spoil the hello before it is signed.
 func (f *peer) attempt(ctx context.Context, change func(*message.Hello)) error {
-	raw, err := (&tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS13, NextProtos: []string{"http/1.1"}}}).DialContext(ctx, "tcp", f.address)
+	dialer := &net.Dialer{}
+	if f.from != "" {
+		dialer.LocalAddr = &net.TCPAddr{IP: net.ParseIP(f.from)}
+	}
+	raw, err := (&tls.Dialer{NetDialer: dialer, Config: &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS13, NextProtos: []string{"http/1.1"}}}).DialContext(ctx, "tcp", f.address)
 	if err != nil {
 		return err
 	}

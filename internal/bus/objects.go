@@ -1,12 +1,14 @@
 package bus
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"sync"
 
 	"bellwether/internal/canonical"
 	"bellwether/internal/contract"
+	"bellwether/internal/durable"
 	"bellwether/internal/journal"
 	"bellwether/internal/ledger"
 	"bellwether/internal/zone"
@@ -164,7 +166,7 @@ func (o *objects) clear() error {
 		return nil
 	}
 	records := map[zone.HID]int{}
-	j, err := renew(o.path, objectKind, func(j *journal.Journal) error {
+	j, err := renew(o.path, objectKind, durable.SyncDir, func(j *journal.Journal) error {
 		for id, rec := range o.records {
 			raw, err := o.journal.Read(rec)
 			if err == nil {
@@ -177,13 +179,13 @@ func (o *objects) clear() error {
 		}
 		return nil
 	})
+	if j != nil {
+		err = errors.Join(err, o.journal.Close())
+		o.journal, o.records, o.dead = j, records, 0
+	}
 	if err != nil {
 		return fmt.Errorf("clearing %s: %w", o.path, err)
 	}
-	if err := o.journal.Close(); err != nil {
-		return err
-	}
-	o.journal, o.records, o.dead = j, records, 0
 	return nil
 }
 

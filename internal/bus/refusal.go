@@ -35,7 +35,8 @@ const (
 	refusedEpoch   = "ticket-epoch"   // of an epoch that is past
 	refusedExpired = "ticket-expired" // for blocks that are past
 	refusedOld     = "ticket-old"     // followed by another one
-	refusedCode    = "code"           // of an invite that is not open, or for another name
+	refusedCode    = "code"           // of an invite that is not open any more, or for another name
+	refusedDropped = "dropped"        // an operator turned its request away
 	refusedBusy    = "busy"           // too many sessions, or requests
 )
 

@@ -29,6 +29,7 @@ const (
 	byeStopped  contract.Code = "stopped"  // the master ends
 	byeSlow     contract.Code = "slow"     // it did not take a frame in time
 	byeBusy     contract.Code = "busy"     // others took its place
+	byeDropped  contract.Code = "dropped"  // an operator turned its request away
 	byeSilent   contract.Code = "silent"   // not told: no answer to a ping
 	byeClosed   contract.Code = "closed"   // not told: the follower went
 )
@@ -40,7 +41,6 @@ type session struct {
 	below net.Conn // that it stands on
 	id    message.Identity
 	from  net.Addr
-	born  time.Time
 
 	credit chan struct{} // one for each transaction or lookup without an answer
 	wake   chan struct{} // there is something to write; has room for one
@@ -51,8 +51,9 @@ type session struct {
 
 	mu     sync.Mutex // guards what follows
 	stands message.Standing
-	epoch  uint64  // of the zone, when it was told
-	member *member // nil: it is none, or not yet
+	epoch  uint64           // of the zone, when it was told
+	ticket *contract.Ticket // that it is to associate with; nil: it is a member, or an operator has to admit it
+	member *member          // nil: it is none, or not yet
 	out    []outgoing
 	bye    contract.Code // why it ends; empty: it does not
 
@@ -68,7 +69,7 @@ type outgoing struct {
 
 func (h *Hub) newSession(conn *websocket.Conn, below net.Conn, id message.Identity) *session {
 	now := time.Now()
-	return &session{hub: h, born: now, conn: conn, below: below, id: id, from: below.RemoteAddr(), credit: make(chan struct{}, message.Credit), wake: make(chan struct{}, 1),
+	return &session{hub: h, conn: conn, below: below, id: id, from: below.RemoteAddr(), credit: make(chan struct{}, message.Credit), wake: make(chan struct{}, 1),
 		done: make(chan struct{}), tokens: h.o.Rate, refilled: now}
 }
 
@@ -82,6 +83,17 @@ func (s *session) ended() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.bye != ""
+}
+
+// waiting reports one that an operator has to admit.
+func (s *session) waiting() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return waits(s.stands, s.ticket)
+}
+
+func waits(stands message.Standing, ticket *contract.Ticket) bool {
+	return stands == message.StandingPending || stands == message.StandingRenew && ticket == nil
 }
 
 func (s *session) nudge() {
@@ -278,24 +290,26 @@ func errText(err error, otherwise string) string {
 // take does what a frame asks for. It waits for credit: who asks for more than it
 // may is read no further.
 func (s *session) take(ctx context.Context, f message.Frame, size int) contract.Code {
+	if s.standing() == message.StandingPending {
+		s.hub.refusals.note("frame", s.id.Member, s.from, "a request that was not admitted says something")
+		return byeProtocol
+	}
 	switch f := f.(type) {
 	case *message.Ack:
 		if f.Position >= s.hub.lowest { // else of the time before a backup was restored
 			s.acknowledge(position(f.Position - s.hub.lowest))
 		}
 		return ""
-	case *message.Lookup, *message.Submit:
-		if s.standing() == message.StandingPending {
-			s.hub.refusals.note("frame", s.id.Member, s.from, "a request that was not admitted says something")
-			return byeProtocol
+	case *message.Lookup:
+		if !s.pay(lookupCost) || !s.borrow(ctx) {
+			return byeClosed
 		}
+		return s.lookup(ctx, f)
+	case *message.Submit:
 		if !s.pay(size) || !s.borrow(ctx) {
 			return byeClosed
 		}
-		if l, ok := f.(*message.Lookup); ok {
-			return s.lookup(ctx, l)
-		}
-		return s.submit(ctx, f.(*message.Submit))
+		return s.submit(ctx, f)
 	}
 	s.hub.refusals.note("frame", s.id.Member, s.from, "a frame that only the master sends")
 	return byeProtocol
@@ -395,33 +409,4 @@ func (s *session) item(f *message.Submit) (*item, error) {
 		return it, &contract.RejectError{Code: contract.CodeAssociation, Reason: "it has to associate first"}
 	}
 	return it, nil
-}
-
-// lookup answers with the transaction that a member associated with last.
-func (s *session) lookup(ctx context.Context, f *message.Lookup) contract.Code {
-	raw, err := s.hub.associationOf(ctx, f.Member)
-	if err != nil {
-		s.hub.o.Log.Error("lookup", "member", f.Member, "error", err)
-	}
-	s.answer(&message.Member{Member: f.Member, Object: raw})
-	return ""
-}
-
-func (h *Hub) associationOf(ctx context.Context, name zone.MemberID) ([]byte, error) {
-	h.mu.Lock()
-	m := h.members[name]
-	h.mu.Unlock()
-	if m == nil {
-		return nil, nil
-	}
-	at := position(m.associated.Load())
-	if at == 0 {
-		return nil, nil
-	}
-	b, err := h.frames.block(ctx, h.ledger, at.block())
-	if err != nil {
-		return nil, err
-	}
-	object, _, err := contract.Received(b.Txs[at.index()])
-	return object, err
 }

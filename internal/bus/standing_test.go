@@ -165,11 +165,11 @@ func TestUntil(t *testing.T) {
 // TestInvite: a code admits once, and brings its follower the same ticket again.
 func TestInvite(t *testing.T) {
 	p := newPlace(t, Options{})
-	code, err := p.desk.Invite("", Grant{Role: "light"}, 1)
+	code, _, err := p.desk.Invite("", Grant{Role: "light"}, 1, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	named, err := p.desk.Invite("lamp", Grant{}, 1)
+	named, _, err := p.desk.Invite("lamp", Grant{}, 1, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,8 +195,8 @@ func TestInvite(t *testing.T) {
 	a.associate(again)
 	lamp.open()
 	lamp.associate(want[*message.Ticket](lamp).Ticket)
-	if p.desk.Invites() != 0 {
-		t.Errorf("%d invites are open", p.desk.Invites())
+	if p.desk.Invites(1) != 0 {
+		t.Errorf("%d invites are open", p.desk.Invites(1))
 	}
 	m, _, err := contract.ReadMember(p.ledger.State(), "a")
 	if err != nil || m.Role != "light" {
@@ -238,22 +238,10 @@ func TestPending(t *testing.T) {
 	}
 	// Who was not admitted and speaks all the same is shown out.
 	b := p.peer("b")
-	b.open()
-	b.say(&message.Lookup{Member: "a"})
-	b.wantBye(byeProtocol)
-	// There are never too many of them.
-	for i := range maxRequests + 5 {
-		f := p.peer("f" + string(rune('a'+i%26)) + string(rune('a'+i/26)))
-		f.open()
-		defer f.close()
-	}
-	if n := len(p.desk.Requests()); n != maxRequests {
-		t.Errorf("%d requests", n)
-	}
-	for began := time.Now(); p.hub.Status().Sessions > maxPending+1; time.Sleep(10 * time.Millisecond) {
-		if time.Since(began) > patienceOf {
-			t.Fatalf("%d sessions", p.hub.Status().Sessions)
-		}
+	for _, frame := range []message.Frame{&message.Lookup{Member: "a"}, &message.Ack{Position: 1}} {
+		b.open()
+		b.say(frame)
+		b.wantBye(byeProtocol)
 	}
 }
 
@@ -272,13 +260,13 @@ func TestReplaced(t *testing.T) {
 // TestReplacedBefore: nor has who is no member yet, so that nobody takes the places of
 // others with a ticket that it does not associate with.
 func TestReplacedBefore(t *testing.T) {
-	p := newPlace(t, Options{Max: 1})
+	p := newPlace(t, Options{Max: 2})
 	a := p.peer("a")
 	if _, err := p.desk.Admit(p.ledger.State(), p.ledger.Height(), a.identity(), Grant{}); err != nil {
 		t.Fatal(err)
 	}
 	a.open()
-	for range maxPending + 1 {
+	for range maxRequests + 1 {
 		last := *a
 		a.open()
 		last.wantBye(byeReplaced)
@@ -330,5 +318,149 @@ func TestBusyPeer(t *testing.T) {
 	}
 	if took := time.Since(began); took < 2*pingEvery {
 		t.Errorf("it was taken after %s, before anybody would be called dead", took)
+	}
+}
+
+// standings are the ways in which a session may stand, and how it comes to that.
+var standings = map[string]func(p *place, f *peer, g Grant){
+	"pending": func(p *place, f *peer, _ Grant) { f.open() },
+	"associate": func(p *place, f *peer, g Grant) {
+		if _, err := p.desk.Admit(p.ledger.State(), p.ledger.Height(), f.identity(), g); err != nil {
+			p.Fatal(err)
+		}
+		f.open()
+		want[*message.Ticket](f)
+	},
+	"associate by a ticket of its own": func(p *place, f *peer, g Grant) {
+		f.ticket = f.ticketFor(ledgertest.Master(), func(t *contract.Ticket) { t.MAC, t.Until = g.MAC, p.ledger.Height()+p.desk.lifetime })
+		f.open()
+	},
+	"associate after it was pending": func(p *place, f *peer, g Grant) {
+		f.open()
+		if err := p.hub.Admit(f.identity(), g); err != nil {
+			p.Fatal(err)
+		}
+		want[*message.Welcome](f)
+		want[*message.Ticket](f)
+	},
+	"renew": func(p *place, f *peer, g Grant) {
+		f.lapse(g)
+		if err := p.hub.Admit(f.identity(), Grant{}); err != nil {
+			p.Fatal(err)
+		}
+		f.open()
+		want[*message.Ticket](f)
+	},
+	"renew, and nobody has admitted it": func(p *place, f *peer, g Grant) {
+		f.lapse(g)
+		f.open()
+	},
+	"renew, and it was admitted meanwhile": func(p *place, f *peer, g Grant) {
+		f.lapse(g)
+		f.open()
+		if err := p.hub.Admit(f.identity(), Grant{}); err != nil {
+			p.Fatal(err)
+		}
+		want[*message.Welcome](f)
+		want[*message.Ticket](f)
+	},
+	"member": func(p *place, f *peer, g Grant) { f.join(g) },
+}
+
+// lapse makes it a member whose ticket does not hold any more.
+func (f *peer) lapse(g Grant) {
+	f.Helper()
+	f.join(g)
+	r, err := contract.ReadRoll(f.ledger.State())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.roll(&contract.EpochBegun{Epoch: r.Epoch + 1})
+	f.wantBye(contract.CodeExpired)
+}
+
+// TestEnds: what ends which session, with its block. Empty: it goes on, and is what it
+// was once an operator admits it.
+func TestEnds(t *testing.T) {
+	mac := ledgertest.Device(1)
+	at := ledgertest.Created
+	model := zone.Hash{7}
+	blocks := byte(0)
+	events := map[string]func(p *place){
+		"revoke": func(p *place) { p.roll(&contract.MemberAction{Action: contract.ActionRevoke, Member: "f"}) },
+		"behaviour": func(p *place) {
+			p.device(mac, 4, at, &contract.VerdictChanged{From: zone.StateWatching, To: zone.StateMalicious, Reason: "score", Model: model, Alert: zone.Hash{1}, Since: at})
+		},
+		"epoch": func(p *place) {
+			r, err := contract.ReadRoll(p.ledger.State())
+			if err != nil {
+				p.Fatal(err)
+			}
+			p.roll(&contract.EpochBegun{Epoch: r.Epoch + 1})
+		},
+		"expiry": func(p *place) {
+			for range p.desk.lifetime + 2 { // the first of them may be the last that it holds for
+				blocks++
+				p.device(ledgertest.Device(100+int(blocks)), 1, at, &contract.DeviceSeen{Name: "x"})
+			}
+		},
+	}
+	ends := map[string]map[string]contract.Code{}
+	for standing := range standings {
+		ends[standing] = map[string]contract.Code{"revoke": contract.CodeRevoked, "behaviour": contract.CodeBehaviour, "epoch": contract.CodeExpired, "expiry": contract.CodeExpired}
+	}
+	// Who has no ticket has nothing that could end, and no device.
+	ends["pending"] = map[string]contract.Code{"revoke": contract.CodeRevoked}
+	delete(ends["renew, and nobody has admitted it"], "expiry")
+	for standing, begin := range standings {
+		for event, happens := range events {
+			t.Run(standing+"/"+event, func(t *testing.T) {
+				p := newPlace(t, Options{Ask: true})
+				p.desk.lifetime = 100
+				if event == "expiry" {
+					p.desk.lifetime = 12
+				}
+				p.device(mac, 1, at, &contract.DeviceSeen{Name: "f"})
+				p.device(mac, 2, at, &contract.SegmentRecorded{First: 1, Last: 1, Rows: 1, Root: zone.Hash{1}, Unjudged: 1})
+				p.device(mac, 3, at, &contract.ModelAccepted{Digest: model, Features: zone.Hash{1}, First: 1, Last: 1, Rows: 1, Threshold: 1, Rule: "max", Window: 1})
+				f := p.peer("f")
+				begin(p, f, Grant{MAC: mac})
+				happens(p)
+				if code := ends[standing][event]; code != "" {
+					f.wantBye(code)
+					return
+				}
+				for began := time.Now(); p.hub.followed.Load() < p.ledger.Height(); time.Sleep(time.Millisecond) {
+					if time.Since(began) > patienceOf {
+						t.Fatal("the hub does not follow")
+					}
+				}
+				if err := p.hub.Admit(f.identity(), Grant{MAC: ledgertest.Device(2)}); err != nil {
+					t.Fatal(err)
+				}
+				want[*message.Welcome](f)
+				f.associate(want[*message.Ticket](f).Ticket)
+			})
+		}
+	}
+}
+
+// TestMaliciousRenewal: no other ticket lets in whose device is malicious.
+func TestMaliciousRenewal(t *testing.T) {
+	p := newPlace(t, Options{})
+	mac := ledgertest.Device(1)
+	at := ledgertest.Created
+	model := zone.Hash{7}
+	p.device(mac, 1, at, &contract.DeviceSeen{Name: "f"})
+	p.device(mac, 2, at, &contract.SegmentRecorded{First: 1, Last: 1, Rows: 1, Root: zone.Hash{1}, Unjudged: 1})
+	p.device(mac, 3, at, &contract.ModelAccepted{Digest: model, Features: zone.Hash{1}, First: 1, Last: 1, Rows: 1, Threshold: 1, Rule: "max", Window: 1})
+	f := p.peer("f")
+	f.join(Grant{MAC: mac})
+	f.close()
+	p.roll(&contract.EpochBegun{Epoch: 1})
+	p.device(mac, 4, at, &contract.VerdictChanged{From: zone.StateWatching, To: zone.StateMalicious, Reason: "score", Model: model, Alert: zone.Hash{1}, Since: at})
+	f.refuses(refusedVerdict, nil)
+	if n := len(p.desk.issued); n > 1 {
+		t.Errorf("%d tickets are out", n)
 	}
 }

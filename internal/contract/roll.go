@@ -297,12 +297,12 @@ func (m *MemberState) Standing(s Reader, height uint64) error {
 		return err
 	case m.Revoked:
 		return reject(CodeRevoked, "%s was revoked", m.Member)
+	case verdict != Verdict{}: // before its ticket: another one would not help
+		return reject(CodeBehaviour, "%s of %s has been malicious since %s", verdict.about(m), m.Member, verdict.Since)
 	case m.Epoch != r.Epoch:
 		return reject(CodeExpired, "the ticket of %s is of epoch %d, this is %d", m.Member, m.Epoch, r.Epoch)
 	case height > m.Until:
 		return reject(CodeExpired, "the ticket of %s was for blocks up to %d, this is %d", m.Member, m.Until, height)
-	case verdict != Verdict{}:
-		return reject(CodeBehaviour, "%s of %s has been malicious since %s", verdict.about(m), m.Member, verdict.Since)
 	}
 	return nil
 }

@@ -475,3 +475,26 @@ func TestSealedToAnother(t *testing.T) {
 		t.Errorf("sealed to nobody: %+v, want %s", r, contract.CodeRecipient)
 	}
 }
+
+// TestSealedByPolicy: a key that the policy keeps from a follower is none, and is
+// asked for anew with the next order.
+func TestSealedByPolicy(t *testing.T) {
+	m := newMaster(t)
+	policy := func(n uint64, text string) {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.master(contract.Tx{Zone: m.invite.Zone, Time: 1_700_000_000_000_000_001, N: n, Body: &contract.PolicySet{Text: text}})
+	}
+	policy(1, `permit (principal == Member::"b", action, resource);`)
+	start(t, newFollower(t, m, "b"), quick())
+	a, _ := start(t, newFollower(t, m, "a"), quick())
+	until(t, "both have associated", func() bool { return m.numbers("a") == 1 && m.numbers("b") == 1 })
+	o := Order{To: "b", Op: contract.OpSend, Content: []byte("x"), Seal: true}
+	if r, _ := say(t, a, o); r.Code != contract.CodeRecipient {
+		t.Errorf("sealed to whom it may say nothing: %+v, want %s", r, contract.CodeRecipient)
+	}
+	policy(2, `permit (principal, action, resource);`)
+	if r, _ := say(t, a, o); r.Code != "" {
+		t.Errorf("once it may: %+v", r)
+	}
+}

@@ -269,7 +269,14 @@ func (s *masterSession) hear(frame message.Frame) {
 		q.acked = max(q.acked, min(f.Position, s.sent)) // what was not sent cannot be acknowledged
 		s.deliver()
 	case *message.Lookup:
-		s.send(&message.Member{Member: f.Member, Object: s.m.objects[s.m.joined[f.Member]].object})
+		answer := &message.Member{Member: f.Member}
+		var v contract.Validator
+		if reaches, err := v.Reaches(s.m.state, s.m.height, s.member, f.Member); err != nil {
+			s.m.Error(err)
+		} else if reaches {
+			answer.Object = s.m.objects[s.m.joined[f.Member]].object
+		}
+		s.send(answer)
 	}
 }
 

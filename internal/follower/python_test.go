@@ -64,7 +64,7 @@ type snakeLine struct {
 
 func startSnake(t *testing.T, dir string, m *testMaster, args ...string) *snake {
 	t.Helper()
-	s := &snake{T: t, cmd: exec.Command(python, append([]string{filepath.Join(examples, "follower.py"), "run", dir, "py", m.invite.String()}, args...)...)}
+	s := &snake{T: t, cmd: exec.Command(python, append([]string{filepath.Join(examples, "follower.py"), "run", dir, "py", "-"}, args...)...)}
 	var err error
 	if s.in, err = s.cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
@@ -78,6 +78,7 @@ func startSnake(t *testing.T, dir string, m *testMaster, args ...string) *snake 
 		t.Fatal(err)
 	}
 	t.Cleanup(s.kill)
+	s.tell(m.invite.String()) // where no other user sees it
 	s.lines = bufio.NewScanner(out)
 	return s
 }

@@ -516,7 +516,8 @@ func (s *session) payload(ctx context.Context, e *entry, order *Order) (payload 
 		return nil, false, fmt.Errorf("the master does not say who %s is", order.To)
 	case !k.known:
 		return nil, false, nil
-	case k.key == [32]byte{}:
+	case k.key == [32]byte{}: // there is none, or the policy keeps it from this follower: the next order asks again
+		delete(s.keys, order.To)
 		s.out.wakeUp()
 		return nil, false, s.settle(Result{Number: e.number, Code: contract.CodeRecipient})
 	}

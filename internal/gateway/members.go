@@ -178,10 +178,11 @@ func (m *membership) close() error {
 type MemberOrder struct {
 	Do       string        `json:"do"`                 // one of the Do constants
 	Member   zone.MemberID `json:"member,omitempty"`   // revoke, release; invite: for whom alone
-	Identity string        `json:"identity,omitempty"` // admit: NAME.KEY
+	Identity string        `json:"identity,omitempty"` // admit, drop: NAME.KEY
 	Grant    bus.Grant     `json:"grant,omitzero"`     // admit, invite
 	Address  string        `json:"address,omitempty"`  // invite: HOST:PORT in place of the configuration's
 	Open     bool          `json:"open,omitempty"`     // invite: without a code
+	For      time.Duration `json:"for,omitempty"`      // invite: how long its code holds, in ns; 0: bus.InviteFor, below 0: without an end
 	Note     string        `json:"note,omitempty"`
 	Policy   string        `json:"policy,omitempty"` // policy-set: the text
 	Say      *bus.Say      `json:"say,omitempty"`    // say
@@ -194,6 +195,7 @@ const (
 	DoInvite   = "invite"
 	DoTakeBack = "take-back"
 	DoAdmit    = "admit"
+	DoDrop     = "drop"
 	DoRevoke   = contract.ActionRevoke
 	DoRelease  = contract.ActionRelease
 	DoEpoch    = "epoch"
@@ -209,9 +211,10 @@ type MemberAnswer struct {
 	Epoch    uint64             `json:"epoch"`
 	Members  []MemberReport     `json:"members,omitempty"`
 	Requests []bus.Request      `json:"requests,omitempty"`
-	Invites  int                `json:"open_invites"` // one-time codes that were not used
+	Invites  int                `json:"open_invites"` // one-time codes that were not used, and have not expired
 	Invite   string             `json:"invite,omitempty"`
-	Hub      *bus.Status        `json:"hub,omitempty"` // nil: no gateway runs
+	Until    zone.Time          `json:"until,omitempty"` // how long the invite's code holds; left out: without an end
+	Hub      *bus.Status        `json:"hub,omitempty"`   // nil: no gateway runs
 	Policy   *PolicyReport      `json:"policy,omitempty"`
 }
 
@@ -274,21 +277,19 @@ func (m *membership) carryOut(ctx context.Context, o MemberOrder, now time.Time)
 		out.Members, err = m.list()
 	case DoRequests:
 	case DoInvite:
-		out.Invite, err = m.invite(o, zone.TimeOf(now))
+		out.Invite, out.Until, err = m.invite(o, zone.TimeOf(now))
 	case DoTakeBack:
 		_, err = m.desk.TakeBack()
 	case DoAdmit:
 		err = m.admit(o)
+	case DoDrop:
+		err = m.drop(o)
 	case DoRevoke, DoRelease:
 		if out.ID, err = m.decide(ctx, now, &contract.MemberAction{Action: o.Do, Member: o.Member, Note: o.Note}); err == nil && o.Do == DoRelease {
 			out.Released, err = m.released(o.Member)
 		}
 	case DoEpoch:
-		r, rollErr := contract.ReadRoll(m.state.Ledger.State())
-		if rollErr != nil {
-			return out, rollErr
-		}
-		out.ID, err = m.decide(ctx, now, &contract.EpochBegun{Epoch: r.Epoch + 1, Note: o.Note})
+		out.ID, err = m.beginEpoch(ctx, now, o.Note)
 	case DoPolicy:
 		if _, err := policy.Compile(o.Policy); err != nil {
 			return out, err
@@ -308,7 +309,7 @@ func (m *membership) carryOut(ctx context.Context, o MemberOrder, now time.Time)
 		return out, err
 	}
 	r, err := contract.ReadRoll(m.state.Ledger.State())
-	out.Epoch, out.Requests, out.Invites = r.Epoch, m.desk.Requests(), m.desk.Invites()
+	out.Epoch, out.Requests, out.Invites = r.Epoch, m.desk.Requests(), m.desk.Invites(zone.TimeOf(now))
 	if m.hub != nil {
 		status := m.hub.Status()
 		out.Hub = &status
@@ -354,26 +355,47 @@ func (m *membership) admit(o MemberOrder) error {
 	return err
 }
 
-// invite gives an invite's URI.
-func (m *membership) invite(o MemberOrder, now zone.Time) (string, error) {
+// drop turns a request away.
+func (m *membership) drop(o MemberOrder) error {
+	if m.hub != nil {
+		return m.hub.Drop(o.Identity)
+	}
+	return m.desk.Drop(o.Identity)
+}
+
+// beginEpoch ends every ticket, and before that every code: they may have got out as
+// well.
+func (m *membership) beginEpoch(ctx context.Context, now time.Time, note string) (zone.HID, error) {
+	r, err := contract.ReadRoll(m.state.Ledger.State())
+	if err == nil {
+		_, err = m.desk.TakeBack()
+	}
+	if err != nil {
+		return zone.HID{}, err
+	}
+	return m.decide(ctx, now, &contract.EpochBegun{Epoch: r.Epoch + 1, Note: note})
+}
+
+// invite gives an invite's URI, and how long its code holds.
+func (m *membership) invite(o MemberOrder, now zone.Time) (uri string, until zone.Time, err error) {
 	cert, err := bus.LoadCertificate(m.state.path(memberDir))
 	if err != nil {
-		return "", err
+		return "", 0, err
 	}
 	i := message.Invite{Address: cmp.Or(o.Address, m.desk.Address()), Zone: m.state.Zone.ID, Master: m.state.Zone.Master, Pin: cert.Pin}
 	if i.Address == "" {
-		return "", errors.New("it is not known how followers reach the gateway: run it once with members.listen, or give --address HOST:PORT")
+		return "", 0, errors.New("it is not known how followers reach the gateway: run it once with members.listen, or give --address HOST:PORT")
 	}
 	if !o.Open {
-		if i.Code, err = m.desk.Invite(o.Member, o.Grant, now); err != nil {
-			return "", err
+		if i.Code, until, err = m.desk.Invite(o.Member, o.Grant, now, o.For); err != nil {
+			return "", 0, err
 		}
 	}
-	text := i.String()
-	if _, err := message.ParseInvite(text); err != nil {
-		return "", fmt.Errorf("%w; is %q HOST:PORT?", err, i.Address)
+	uri = i.String()
+	if _, err := message.ParseInvite(uri); err != nil {
+		return "", 0, fmt.Errorf("%w; is %q HOST:PORT?", err, i.Address)
 	}
-	return text, nil
+	return uri, until, nil
 }
 
 // list gives the members that the ledger knows.

@@ -10,6 +10,7 @@ import (
 	"bellwether/internal/bus"
 	"bellwether/internal/contract"
 	"bellwether/internal/message"
+	"bellwether/internal/zone"
 )
 
 // TestMembersAlone: a gateway that only serves members takes every order about
@@ -46,6 +47,7 @@ func TestMembersAlone(t *testing.T) {
 			}
 			return a
 		}
+		order(MemberOrder{Do: DoTakeBack})
 		before := order(MemberOrder{Do: DoRequests})
 		invite, err := message.ParseInvite(order(MemberOrder{Do: DoInvite, Grant: bus.Grant{Role: "light"}}).Invite)
 		if err != nil || invite.Code == "" || !strings.HasPrefix(invite.Address, "127.0.0.1:") {
@@ -58,8 +60,18 @@ func TestMembersAlone(t *testing.T) {
 			t.Errorf("%d open invites, then %d", before.Invites, a.Invites)
 		}
 		order(MemberOrder{Do: DoAdmit, Identity: id})
-		if a := order(MemberOrder{Do: DoEpoch, Note: "test"}); a.Epoch != before.Epoch+1 {
-			t.Errorf("epoch %d, then %d", before.Epoch, a.Epoch)
+		if a := order(MemberOrder{Do: DoEpoch, Note: "test"}); a.Epoch != before.Epoch+1 || a.Invites != 0 {
+			t.Errorf("epoch %d, then %d, with %d open invites", before.Epoch, a.Epoch, a.Invites)
+		}
+		day := zone.TimeOf(time.Now().Add(bus.InviteFor))
+		if a := order(MemberOrder{Do: DoInvite}); a.Until < day || a.Until > day+zone.Time(time.Hour) {
+			t.Errorf("an invite holds until %s", a.Until)
+		}
+		if a := order(MemberOrder{Do: DoInvite, For: -1}); a.Until != 0 || a.Invites != 2 {
+			t.Errorf("an invite without an end holds until %s; %d are open", a.Until, a.Invites)
+		}
+		if a := order(MemberOrder{Do: DoTakeBack}); a.Invites != 0 {
+			t.Errorf("%d invites are open", a.Invites)
 		}
 		order(MemberOrder{Do: DoRevoke, Member: "lamp"})
 		if _, err := OrderMembers(t.Context(), dir, MemberOrder{Do: DoAdmit, Identity: id}); err == nil || !strings.Contains(err.Error(), "release") {
@@ -74,7 +86,7 @@ func TestMembersAlone(t *testing.T) {
 		if a := order(MemberOrder{Do: DoShow}); a.Policy.Text != text || a.Policy.ID != set.ID {
 			t.Errorf("policy %.80s… of %s", a.Policy.Text, a.Policy.ID.Short())
 		}
-		for _, bad := range []MemberOrder{{Do: "dance"}, {Do: DoPolicy, Policy: "permit"}, {Do: DoAdmit, Identity: "x"}, {Do: DoInvite, Address: "nowhere"}, {Do: DoRelease, Member: "stranger"}} {
+		for _, bad := range []MemberOrder{{Do: "dance"}, {Do: DoPolicy, Policy: "permit"}, {Do: DoAdmit, Identity: "x"}, {Do: DoInvite, Address: "nowhere"}, {Do: DoRelease, Member: "stranger"}, {Do: DoDrop, Identity: id}, {Do: DoInvite, For: bus.MaxInvite + 1}} {
 			if _, err := OrderMembers(t.Context(), dir, bad); err == nil {
 				t.Errorf("%+v was carried out", bad)
 			}

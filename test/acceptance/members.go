@@ -205,11 +205,14 @@ func (m *master) order(o gateway.MemberOrder) (gateway.MemberAnswer, error) {
 	return gateway.OrderMembers(context.Background(), m.state, o)
 }
 
-// command runs a command of the program about the zone.
+// command runs a command of the program about the zone, and gives what it prints.
 func (m *master) command(args ...string) (string, error) {
-	out, err := exec.Command(m.program, append(args, "--state", m.state)...).CombinedOutput()
+	cmd := exec.Command(m.program, append(args, "--state", m.state)...)
+	var problem bytes.Buffer
+	cmd.Stderr = &problem
+	out, err := cmd.Output()
 	if err != nil {
-		return "", fmt.Errorf("bellwether %s: %w: %s", strings.Join(args, " "), err, bytes.TrimSpace(out))
+		return "", fmt.Errorf("bellwether %s: %w: %s", strings.Join(args, " "), err, bytes.TrimSpace(problem.Bytes()))
 	}
 	return strings.TrimSpace(string(out)), nil
 }

@@ -28,7 +28,8 @@ keeps what they say to it.
 
 Start with:
   NAME init --state DIR --name hall-sensor    make its key; prints its identity
-  NAME join 'bellwether://…' --state DIR      pin the zone, from the master's invite
+  NAME join - --state DIR                     pin the zone, from the master's invite on
+                                              standard input
   NAME run --state DIR                        keep the connection
 
 Then, beside it:
@@ -68,7 +69,7 @@ func commands() []command {
 				f.StringVar(&o.name, "name", "", "the follower's `NAME` in the zone: 1 to 63 of a-z, 0-9 and -")
 				f.BoolVar(&o.noQR, "no-qr", false, "print the text alone")
 			}},
-		{name: "join", args: "INVITE", about: "Pins the zone, its master's key and its certificate, from the invite that\n`bellwether zone invite` printed. Quote it: it has an & in it.", run: (*Program).join, least: 1, most: 1,
+		{name: "join", args: "INVITE|-", about: "Pins the zone, its master's key and its certificate, from the invite that\n`bellwether zone invite` printed. With - it is read from standard input, one line. As an\nargument every user of this machine can see it, and with it a one-time code: give it so\nonly where there is no other user, and quote it: it has an & in it.", run: (*Program).join, least: 1, most: 1,
 			flags: func(f *flag.FlagSet, o *options) {
 				f.StringVar(&o.ticket, "ticket", "", "`FILE` with a ticket that was handed over by other ways than the network")
 			}},
@@ -179,9 +180,9 @@ func parse(f *flag.FlagSet, args []string) (positional []string, err error) {
 	}
 }
 
-// terminal reports whether w is one.
-func terminal(w io.Writer) bool {
-	file, ok := w.(*os.File)
+// terminal reports whether a reader or a writer is one.
+func terminal(v any) bool {
+	file, ok := v.(*os.File)
 	if !ok {
 		return false
 	}

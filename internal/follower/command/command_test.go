@@ -2,16 +2,27 @@ package command
 
 import (
 	"bytes"
+	"context"
+	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"bellwether/internal/message"
+	"bellwether/internal/zone"
 )
 
 // call runs a command line without a terminal.
 func call(t *testing.T, args ...string) (code int, out, problem string) {
 	t.Helper()
+	return callWith(t, strings.NewReader(""), args...)
+}
+
+func callWith(t *testing.T, in io.Reader, args ...string) (code int, out, problem string) {
+	t.Helper()
 	var o, e bytes.Buffer
-	p := Program{Name: "bellwether-follower", Stdin: strings.NewReader(""), Stdout: &o, Stderr: &e}
+	p := Program{Name: "bellwether-follower", Stdin: in, Stdout: &o, Stderr: &e}
 	code = p.Main(t.Context(), args)
 	return code, o.String(), e.String()
 }
@@ -42,6 +53,8 @@ func TestCodes(t *testing.T) {
 		{"run --state DIR", 1, "has joined no zone"},
 		{"join --state DIR", 2, "want INVITE"},
 		{"join --state DIR hello", 1, "as `bellwether zone invite` prints it"},
+		{"join --state DIR -", 1, "standard input is empty"},
+		{"join --help", 0, "read from standard input"},
 		{"send --state DIR hello", 2, "--to NAME is missing"},
 		{"send --to hub hello --state DIR", 1, "start it with run --state"},
 		{"send --state DIR --to hub --request --reply 00 hello", 2, "not both"},
@@ -58,6 +71,39 @@ func TestCodes(t *testing.T) {
 		if says := strings.ReplaceAll(c.says, "DIR", dir); code != c.code || !strings.Contains(said, c.says) && !strings.Contains(said, says) {
 			t.Errorf("%q: code %d, %q, want %d with %q", c.args, code, said, c.code, c.says)
 		}
+	}
+}
+
+// TestJoinLine: an invite comes from standard input, so that no other user sees its
+// code.
+func TestJoinLine(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "f")
+	if code, _, problem := call(t, "init", "--name", "lamp", "--state", dir, "--no-qr"); code != 0 {
+		t.Fatal(problem)
+	}
+	invite := message.Invite{Address: "gateway.lan:8443", Zone: zone.Hash{1}, Master: [32]byte{2}, Pin: zone.Hash{3}, Code: "secret"}.String()
+	for in, says := range map[string]string{
+		"\n":                            "standard input is empty",
+		"hello\n" + invite + "\n":       "as `bellwether zone invite` prints it",
+		strings.Repeat("x", 1<<20):      "as `bellwether zone invite` prints it",
+		" " + invite + "\r\nand more\n": "",
+		invite:                          "", // without the end of the line
+	} {
+		code, out, problem := callWith(t, strings.NewReader(in), "join", "-", "--state", dir)
+		if says != "" && (code != 1 || !strings.Contains(problem, says)) || says == "" && (code != 0 || !strings.Contains(out, "joins zone")) {
+			t.Errorf("%.40q: code %d, %q, %.200q, want %q", in, code, out, problem, says)
+		}
+	}
+	if raw, err := os.ReadFile(filepath.Join(dir, "follower.json")); err != nil || !strings.Contains(string(raw), "code=secret") {
+		t.Errorf("kept %s, %v", raw, err)
+	}
+	// Who waits at a prompt can be stopped.
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	never, _ := io.Pipe()
+	p := Program{Name: "bellwether-follower", Stdin: never, Stdout: io.Discard, Stderr: io.Discard}
+	if code := p.Main(ctx, []string{"join", "-", "--state", dir}); code != 1 {
+		t.Errorf("stopped: code %d", code)
 	}
 }
 

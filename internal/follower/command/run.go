@@ -1,9 +1,11 @@
 package command
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"runtime/debug"
@@ -34,8 +36,15 @@ func (p *Program) init(_ context.Context, o *options, _ []string) error {
 	return nil
 }
 
-func (p *Program) join(_ context.Context, o *options, args []string) error {
-	invite, err := message.ParseInvite(args[0])
+func (p *Program) join(ctx context.Context, o *options, args []string) error {
+	text := args[0]
+	if text == "-" {
+		var err error
+		if text, err = p.readLine(ctx, "invite: "); err != nil {
+			return fmt.Errorf("join: %w", err)
+		}
+	}
+	invite, err := message.ParseInvite(text)
 	if err != nil {
 		return err
 	}
@@ -50,6 +59,37 @@ func (p *Program) join(_ context.Context, o *options, args []string) error {
 	}
 	fmt.Fprintf(p.Stdout, "joins zone %s at %s; start it: %s run --state %s\n", invite.Zone.Short(), invite.Address, p.Name, o.state)
 	return nil
+}
+
+// maxLine is more than any invite has bytes.
+const maxLine = 4096
+
+// readLine reads a line from stdin, which it asks for on a terminal.
+func (p *Program) readLine(ctx context.Context, prompt string) (string, error) {
+	if terminal(p.Stdin) {
+		fmt.Fprint(p.Stderr, prompt)
+	}
+	type read struct {
+		text string
+		err  error
+	}
+	done := make(chan read, 1)
+	go func() { // nothing wakes up who reads stdin, so nobody waits for this
+		text, err := bufio.NewReader(io.LimitReader(p.Stdin, maxLine)).ReadString('\n')
+		done <- read{strings.TrimSpace(text), err}
+	}()
+	select {
+	case <-ctx.Done():
+		return "", ctx.Err()
+	case r := <-done:
+		switch {
+		case r.err != nil && r.err != io.EOF:
+			return "", r.err
+		case r.text == "":
+			return "", errors.New("standard input is empty: want the line that `bellwether zone invite` prints")
+		}
+		return r.text, nil
+	}
 }
 
 // A follower's machine is small: memory is given back early rather than late, and
