@@ -2,6 +2,7 @@ package bellwether_test
 
 import (
 	"crypto/ed25519"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"math"
@@ -16,6 +17,7 @@ import (
 	"bellwether/internal/identity"
 	"bellwether/internal/journal"
 	"bellwether/internal/ledger"
+	"bellwether/internal/mud"
 	"bellwether/internal/store"
 	"bellwether/internal/zone"
 )
@@ -193,6 +195,19 @@ func (v *vectors) alert() {
 	v.text("alert", string(b))
 	v.bytes("alert.digest", digest[:])
 	v.text("alert.id", zone.AlertID(digest))
+	names := map[string][]netip.Addr{"cloud.example": {netip.MustParseAddr("203.0.113.7"), netip.MustParseAddr("2001:db8::7")}}
+	a.Network = &zone.AlertNetwork{SHA256: zone.Hash{0xab}, Names: mud.NamesDigest(names), Evidence: zone.NetworkReport{Packets: 39, Inside: 8, Outside: 31, Exempt: 1,
+		Named: []zone.Strange{{Proto: 6, Port: 23, Hosts: 30, Packets: 30, First: netip.MustParseAddr("198.51.100.7")}}, More: 1}}
+	b, err = a.Canonical()
+	v.must(err)
+	digest, err = a.Digest()
+	v.must(err)
+	v.b.WriteString("\n# The same of a device with a network policy, whose names stood for these addresses.\n")
+	asJSON, err := json.Marshal(names)
+	v.must(err)
+	v.text("names", string(asJSON))
+	v.text("alert.of_policy", string(b))
+	v.bytes("alert.of_policy.digest", digest[:])
 }
 
 func (v *vectors) share() {

@@ -186,14 +186,20 @@ func explainCommand() *cobra.Command {
 	return c
 }
 
-// explainMUD names what of an alert's evidence lies outside the device's network
-// policy, if it has one.
+// explainMUD names what of an alert's evidence lies outside the network policy that
+// the device had, or has been given since.
 func explainMUD(cmd *cobra.Command, s *gateway.State, a *zone.Alert) error {
+	w := cmd.OutOrStdout()
+	if n := a.Network; n != nil {
+		fmt.Fprintf(w, "  held against its network policy %s when it was raised:\n", n.SHA256.Short())
+		printStanding(w, n.Evidence, "    ")
+		return nil
+	}
 	r, m, ok, err := s.AlertMUD(cmd.Context(), a)
 	if err != nil || !ok {
 		return err
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), "  held against its network policy %s, signed by %s:\n", m.SHA256.Short(), cmp.Or(m.Signer, "nobody"))
-	printStanding(cmd.OutOrStdout(), r, "    ")
+	fmt.Fprintf(w, "  held against its network policy %s, given to it later, signed by %s:\n", m.SHA256.Short(), cmp.Or(m.Signer, "nobody"))
+	printStanding(w, r, "    ")
 	return nil
 }

@@ -10,10 +10,8 @@ import (
 	"io/fs"
 	"net/netip"
 	"os"
-	"slices"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -112,7 +110,7 @@ func printMUD(w io.Writer, b []byte, f *mud.File) error {
 }
 
 func printRule(w io.Writer, direction string, r *mud.Rule) {
-	action, proto, by := "accept", mud.ProtoName(r.Proto), strings.TrimPrefix(r.Initiated, "from-")
+	action, proto, by := "accept", zone.ProtoName(r.Proto), strings.TrimPrefix(r.Initiated, "from-")
 	if r.Drop {
 		action = "drop"
 	}
@@ -223,13 +221,13 @@ func mudImportCommand() *cobra.Command {
 	var f mudImport
 	c := &cobra.Command{
 		Use: "import DEVICE FILE --state DIR", Short: "Give a device a MUD file as its network policy",
-		Long: `Stores a MUD file as the network policy of a device; from then on ` + "`bellwether explain`" + `
-names what of an alert's evidence lies outside. A detached signature, FILE.p7s or that
+		Long: `Stores a MUD file as the network policy of a device: from then on its alerts name what
+of their evidence lies outside. A gateway that runs goes on with it. A detached signature, FILE.p7s or that
 of --signature, has to hold and to be by this zone, or by a certificate of --signer. A
 file without a signature is taken, and said to have none: your word counts.
 
 Rules by name are checked for the addresses that --names finds; others by name say
-that they cannot be checked. No running gateway may use the state directory.`,
+that they cannot be checked.`,
 		Args: exactly(2, "a DEVICE, by its MAC address, and a FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			device, err := parseDevice(args[0])
@@ -247,69 +245,52 @@ that they cannot be checked. No running gateway may use the state directory.`,
 }
 
 func (f *mudImport) run(cmd *cobra.Command, device zone.MAC, path string) error {
-	b, file, err := readMUD(path)
+	o := gateway.MUDOrder{Device: device}
+	var err error
+	if o.File, _, err = readMUD(path); err != nil {
+		return err
+	}
+	if o.Names, err = readNames(cmd, f.captures, device); err != nil {
+		return err
+	}
+	if err := f.sign(&o, path); err != nil {
+		return err
+	}
+	a, err := gateway.OrderMUD(cmd.Context(), f.state, o)
 	if err != nil {
 		return err
 	}
-	names, err := readNames(cmd, f.captures, device)
-	if err != nil {
-		return err
-	}
-	return withWritableState(cmd, f.state, func(s *gateway.State) error {
-		signer, err := f.signer(s, path, b)
-		if err != nil {
-			return err
-		}
-		digest, err := s.SetMUD(cmd.Context(), gateway.MUD{Device: device, Time: zone.TimeOf(time.Now()), File: b, Signer: signer, Names: names})
-		if err != nil {
-			return err
-		}
-		if signer == "" {
-			signer = "nobody"
-		}
-		fmt.Fprintf(cmd.OutOrStdout(), "%s has the network policy %s: %d rules for what it sends, signed by %s\n", device, digest, len(file.Profile.From), signer)
-		return nil
-	})
+	fmt.Fprintf(cmd.OutOrStdout(), "%s has the network policy %s: %d rules for what it sends, signed by %s\n", device, a.SHA256, a.Rules, cmp.Or(a.Signer, "nobody"))
+	return nil
 }
 
-// signer checks the signature, if there is one.
-func (f *mudImport) signer(s *gateway.State, path string, b []byte) (string, error) {
+// sign adds the signature, if there is one, and the certificates that count.
+func (f *mudImport) sign(o *gateway.MUDOrder, path string) (err error) {
 	beside := f.signature == ""
 	if beside {
 		f.signature = path + ".p7s"
 	}
-	signature, err := readLimited(f.signature, 64<<10)
+	o.Signature, err = readLimited(f.signature, 64<<10)
 	if beside && errors.Is(err, fs.ErrNotExist) {
-		return "", nil
+		return nil
+	}
+	if err == nil && len(o.Signature) == 0 {
+		err = fmt.Errorf("%s is empty", f.signature)
 	}
 	if err != nil {
-		return "", err
+		return err
 	}
-	var trusted []zone.Hash
 	for _, path := range f.signers {
 		raw, err := readLimited(path, 64<<10)
 		if err != nil {
-			return "", err
+			return err
 		}
 		if p, _ := pem.Decode(raw); p != nil {
 			raw = p.Bytes
 		}
-		trusted = append(trusted, sha256.Sum256(raw))
+		o.Signers = append(o.Signers, sha256.Sum256(raw))
 	}
-	who, err := s.SignerOf(b, signature, trusted)
-	if err != nil {
-		return "", fmt.Errorf("%s: %w", f.signature, err)
-	}
-	return who, nil
-}
-
-// withWritableState opens an existing state directory to write it.
-func withWritableState(cmd *cobra.Command, dir string, f func(*gateway.State) error) error {
-	s, err := gateway.OpenState(cmd.Context(), dir, gateway.StateOptions{Existing: true})
-	if err != nil {
-		return err
-	}
-	return errors.Join(f(s), s.Close())
+	return nil
 }
 
 func mudCheckCommand() *cobra.Command {
@@ -355,7 +336,7 @@ func mudCheckCommand() *cobra.Command {
 	return c
 }
 
-func tellCheck(w io.Writer, r mud.Report, asJSON bool) error {
+func tellCheck(w io.Writer, r zone.NetworkReport, asJSON bool) error {
 	var err error
 	if r.Outside > 0 {
 		err = fmt.Errorf("%d of %d packets lie outside the network policy", r.Outside, r.Packets)
@@ -368,7 +349,7 @@ func tellCheck(w io.Writer, r mud.Report, asJSON bool) error {
 }
 
 // printStanding says how packets stand to a network policy.
-func printStanding(w io.Writer, r mud.Report, indent string) {
+func printStanding(w io.Writer, r zone.NetworkReport, indent string) {
 	fmt.Fprintf(w, "%s%d packets: %d inside, %d outside, %d that cannot be checked; %d of ARP, DHCP and neighbours beside\n", indent, r.Packets, r.Inside, r.Outside, r.Unchecked, r.Exempt)
 	for _, s := range r.Named {
 		fmt.Fprintf(w, "%s  outside: %s\n", indent, s)
@@ -409,13 +390,8 @@ func mudRemoveCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return withWritableState(cmd, state, func(s *gateway.State) error {
-				if !slices.Contains(s.MUDs(), device) {
-					return fmt.Errorf("%s has no network policy", device)
-				}
-				_, err := s.SetMUD(cmd.Context(), gateway.MUD{Device: device, Time: zone.TimeOf(time.Now())})
-				return err
-			})
+			_, err = gateway.OrderMUD(cmd.Context(), state, gateway.MUDOrder{Device: device})
+			return err
 		},
 	}
 	stateFlag(c, &state)

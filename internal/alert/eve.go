@@ -68,6 +68,7 @@ type Detail struct {
 	Features  []zone.AlertFeature `json:"features"`
 	HID       zone.HID            `json:"h_id"`
 	Block     uint64              `json:"block"`
+	Network   *zone.AlertNetwork  `json:"network_policy,omitempty"`
 	Simulated bool                `json:"simulated,omitempty"`
 }
 
@@ -84,7 +85,7 @@ func NewEvent(a *zone.Alert, digest zone.Hash, s *zone.Snapshot, at ledger.Recei
 		Bellwether: Detail{ID: zone.AlertID(digest), Zone: a.Zone, Device: a.Device, Name: a.Name,
 			Since: a.Since.String(), Reason: a.Reason, Text: a.Text, Score: a.Score, Threshold: a.Threshold,
 			Flagged: a.Flagged, Window: a.Window, Packet: a.Packet, FirstSeq: a.First, LastSeq: a.Last,
-			Features: a.Features, HID: at.ID, Block: at.Block},
+			Features: a.Features, HID: at.ID, Block: at.Block, Network: a.Network},
 	}
 	if !p.HasPorts {
 		e.SrcPort, e.DestPort = 0, 0

@@ -88,6 +88,23 @@ func TestShape(t *testing.T) {
 	}
 }
 
+// TestNetworkPolicy: what lies outside stands under a key of its own, without a
+// policy there is none.
+func TestNetworkPolicy(t *testing.T) {
+	s := snapshot(6, "1.2.3.4", "5.6.7.8", 1, 2)
+	if own := line(t, event(s))["bellwether"].(map[string]any); own["network_policy"] != nil {
+		t.Errorf("without a policy: %v", own)
+	}
+	a := anAlert()
+	a.Network = anOutside()
+	own := line(t, NewEvent(a, digest, s, ledger.Receipt{}))["bellwether"].(map[string]any)["network_policy"].(map[string]any)
+	evidence := own["evidence"].(map[string]any)
+	first := evidence["named"].([]any)[0].(map[string]any)
+	if own["sha256"] != a.Network.SHA256.String() || evidence["outside"] != 50. || first["port"] != 23. || first["first"] != "198.51.100.7" {
+		t.Errorf("got %v", own)
+	}
+}
+
 // TestFlows: protocol, ports and community ID (vectors of the specification) of
 // every sort of packet.
 func TestFlows(t *testing.T) {

@@ -19,6 +19,12 @@ func Write(w io.Writer, a *zone.Alert, id string) {
 		fmt.Fprintf(w, "  score  %.4g, threshold %.4g: %d of the last %d snapshots lie above it, since %s\n",
 			a.Score, a.Threshold, a.Flagged, a.Window, a.Since.Std().Format("15:04:05.000"))
 	}
+	if n := a.Network; n != nil {
+		fmt.Fprintf(w, "  policy %s: %s\n", n.SHA256.Short(), n.Evidence)
+		if outside := n.Evidence.Services(); outside != "" {
+			fmt.Fprintf(w, "         %s\n", outside)
+		}
+	}
 }
 
 // WriteFeatures writes the features that made an alert as a table.

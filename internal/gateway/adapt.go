@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"path/filepath"
 
 	"bellwether/internal/detect"
 	"bellwether/internal/monitor"
@@ -18,17 +16,11 @@ import (
 // itself. What was found is given with every error that comes after it. With a
 // gateway it takes as long as that needs; one that has begun goes on when ctx ends.
 func ChangeModel(ctx context.Context, dir string, mac zone.MAC, change monitor.Change) (*monitor.Adaptation, error) {
-	conn, err := net.Dial("unix", filepath.Join(dir, socketFile))
-	if err == nil {
-		out, err := ask(ctx, conn, order{Device: mac, Change: change})
-		return out.Adaptation, err
-	}
-	s, err := OpenState(ctx, dir, StateOptions{Existing: true})
-	if err != nil {
-		return nil, fmt.Errorf("no running gateway answers, so the state directory has to be free: %w", err)
-	}
-	a, err := s.ChangeModel(ctx, mac, change)
-	return a, errors.Join(err, s.Close())
+	out, err := carry(ctx, dir, order{Device: mac, Change: change}, func(s *State) (outcome, error) {
+		a, err := s.ChangeModel(ctx, mac, change)
+		return outcome{Adaptation: a}, err
+	})
+	return out.Adaptation, err
 }
 
 // ChangeModel changes a watched device's model, or says why it does not.
@@ -51,7 +43,7 @@ func (s *State) ChangeModel(ctx context.Context, mac zone.MAC, change monitor.Ch
 // parts are what a monitor of the zone works with, but for who its devices are and
 // who is told of alerts.
 func (s *State) parts() monitor.Parts {
-	return monitor.Parts{Roster: roster.New(roster.Options{}), Store: s.Store, Alerts: s.Alerts, Leases: s.Leases, Trials: s.Trials, Ledger: s.Ledger, Signer: s.Key}
+	return monitor.Parts{Roster: roster.New(roster.Options{}), Store: s.Store, Alerts: s.Alerts, Leases: s.Leases, Trials: s.Trials, Ledger: s.Ledger, Signer: s.Key, Network: s.muds.judge}
 }
 
 func (s *State) model(digest zone.Hash) (*detect.Model, error) {

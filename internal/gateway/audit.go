@@ -60,7 +60,7 @@ func VerifyState(ctx context.Context, dir string, anchor ed25519.PublicKey, prog
 		}
 		return &Audit{Findings: []string{err.Error()}}, nil
 	}
-	lock, err := lockDir(dir)
+	lock, err := lockDir(ctx, dir, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -209,13 +209,25 @@ func (w *watching) idle(ctx context.Context) error {
 				r.reply <- outcome{Error: "no interface is watched, so no model is changed"}
 				continue
 			}
-			r.Decision.Now = zone.TimeOf(time.Now())
-			id, err := w.state.Decide(context.WithoutCancel(ctx), r.Device, r.Decision)
-			out := outcomeOf(nil, err)
-			out.ID = id
-			r.reply <- out
+			r.reply <- w.decideIdle(context.WithoutCancel(ctx), r, zone.TimeOf(time.Now()))
 		}
 	}
+}
+
+// decideIdle carries out an order about a device while no interface is watched.
+func (w *watching) decideIdle(ctx context.Context, r request, now zone.Time) (out outcome) {
+	if r.MUD != nil {
+		r.policy.Time = now
+		if out = outcomeOf(nil, w.state.SetMUD(ctx, r.policy)); out.Error == "" {
+			out.MUD = r.policy.answer()
+		}
+		return out
+	}
+	r.Decision.Now = now
+	id, err := w.state.Decide(ctx, r.Device, r.Decision)
+	out = outcomeOf(nil, err)
+	out.ID = id
+	return out
 }
 
 // tellMembers logs what members did.

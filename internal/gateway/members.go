@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -247,27 +246,21 @@ type PolicyReport struct {
 // OrderMembers has an order carried out about the members of the zone whose state
 // directory is dir: by the gateway that runs there, or, if none does, here.
 func OrderMembers(ctx context.Context, dir string, o MemberOrder) (MemberAnswer, error) {
-	conn, err := net.Dial("unix", filepath.Join(dir, socketFile))
-	if err == nil {
-		out, err := ask(ctx, conn, order{Members: &o})
-		if err == nil && out.Members == nil {
-			err = errors.New("the running gateway does not know about members: it is of an older version")
-		}
+	out, err := carry(ctx, dir, order{Members: &o}, func(s *State) (outcome, error) {
+		m, err := s.openMembership(0)
 		if err != nil {
-			return MemberAnswer{}, err
+			return outcome{}, err
 		}
-		return *out.Members, nil
+		answer, err := m.carryOut(ctx, o, time.Now())
+		return outcome{Members: &answer}, errors.Join(err, m.close())
+	})
+	if err == nil && out.Members == nil {
+		err = errTooOld
 	}
-	s, err := OpenState(ctx, dir, StateOptions{Existing: true})
 	if err != nil {
 		return MemberAnswer{}, err
 	}
-	m, err := s.openMembership(0)
-	if err != nil {
-		return MemberAnswer{}, errors.Join(err, s.Close())
-	}
-	out, err := m.carryOut(ctx, o, time.Now())
-	return out, errors.Join(err, m.close(), s.Close())
+	return *out.Members, nil
 }
 
 // carryOut does what was ordered. What it did is durable on return.

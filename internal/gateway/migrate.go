@@ -30,7 +30,7 @@ func (m Migrate) Run(ctx context.Context) (*fabric.Migration, error) {
 	if err := prepareDir(m.StateDir, true); err != nil {
 		return nil, err
 	}
-	lock, err := lockDir(m.StateDir)
+	lock, err := lockDir(ctx, m.StateDir, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -149,7 +149,9 @@ func TestMigratedZone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := migration(dir, c).Run(t.Context()); err == nil || !strings.Contains(err.Error(), "in use by another process") {
+	soon, cancel := context.WithTimeout(t.Context(), 3*lockEvery)
+	defer cancel()
+	if _, err := migration(dir, c).Run(soon); err == nil || !strings.Contains(err.Error(), "in use by another process") {
 		t.Errorf("beside a gateway: %v", err)
 	}
 	inUse.Close()

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"bellwether/internal/capture"
+	"bellwether/internal/contract"
 	"bellwether/internal/monitor"
 	"bellwether/internal/mud"
 	"bellwether/internal/packet"
@@ -163,26 +164,26 @@ func addNames(names map[string][]netip.Addr, p *packet.Packet) {
 // CheckMUD holds what a device sent, from one SEQ-ID to another (0: no bound),
 // against a network policy: a file with its names, or with none the one it was
 // given.
-func (s *State) CheckMUD(ctx context.Context, device zone.MAC, file []byte, names map[string][]netip.Addr, from, to zone.SeqID) (mud.Report, error) {
+func (s *State) CheckMUD(ctx context.Context, device zone.MAC, file []byte, names map[string][]netip.Addr, from, to zone.SeqID) (zone.NetworkReport, error) {
 	m, ok := s.MUD(device)
 	if file != nil {
 		f, err := mud.Parse(file)
 		if err != nil {
-			return mud.Report{}, err
+			return zone.NetworkReport{}, err
 		}
 		m, ok = MUD{parsed: f, Names: names}, true
 	}
 	if !ok {
-		return mud.Report{}, fmt.Errorf("%s has no network policy: give it one with `bellwether mud import`, or name a file", device)
+		return zone.NetworkReport{}, fmt.Errorf("%s has no network policy: give it one with `bellwether mud import`, or name a file", device)
 	}
 	return m.parsed.Profile.Report(s.Store.Rows(ctx, from, to, device), m.site())
 }
 
-// AlertMUD holds the evidence of an alert against the network policy of its
-// device; ok is false where it has none.
-func (s *State) AlertMUD(ctx context.Context, a *zone.Alert) (r mud.Report, m MUD, ok bool, err error) {
+// AlertMUD holds the evidence of an alert against the network policy that its
+// device has now; ok is false where it has none.
+func (s *State) AlertMUD(ctx context.Context, a *zone.Alert) (r zone.NetworkReport, m MUD, ok bool, err error) {
 	if m, ok = s.MUD(a.Device); !ok {
-		return mud.Report{}, MUD{}, false, nil
+		return r, MUD{}, false, nil
 	}
 	var rows iter.Seq2[*zone.Snapshot, error]
 	if len(a.Contacts) > 0 {
@@ -192,4 +193,113 @@ func (s *State) AlertMUD(ctx context.Context, a *zone.Alert) (r mud.Report, m MU
 	}
 	r, err = m.parsed.Profile.Report(rows, m.site())
 	return r, m, true, err
+}
+
+// MUDOrder gives a device a network policy, or takes it away.
+type MUDOrder struct {
+	Device    zone.MAC                `json:"device"`
+	File      []byte                  `json:"file,omitempty"` // empty: take it away
+	Names     map[string][]netip.Addr `json:"names,omitempty"`
+	Signature []byte                  `json:"signature,omitempty"` // detached, in DER; empty: nobody signed it
+	Signers   []zone.Hash             `json:"signers,omitempty"`   // certificates whose signature counts too, by the SHA-256 of their DER
+}
+
+// MUDAnswer is what came of it.
+type MUDAnswer struct {
+	SHA256 zone.Hash `json:"sha256"`
+	Signer string    `json:"signer"` // in words; empty: nobody
+	Rules  int       `json:"rules"`  // for what the device sends
+	Names  int       `json:"names"`  // that these name, and were given
+}
+
+// OrderMUD has it carried out on the zone whose state directory is dir: by the
+// gateway that runs there, which judges the next alert by it, or, if none does, here.
+func OrderMUD(ctx context.Context, dir string, o MUDOrder) (MUDAnswer, error) {
+	out, err := carry(ctx, dir, order{MUD: &o}, func(s *State) (outcome, error) {
+		m, err := s.readMUD(o)
+		if err != nil {
+			return outcome{}, err
+		}
+		m.Time = zone.TimeOf(time.Now())
+		return outcome{MUD: m.answer()}, s.SetMUD(ctx, m)
+	})
+	if err == nil && out.MUD == nil {
+		err = errTooOld
+	}
+	if err != nil {
+		return MUDAnswer{}, err
+	}
+	return *out.MUD, nil
+}
+
+// readMUD checks what was ordered. Of the names it keeps those that rules name.
+func (s *State) readMUD(o MUDOrder) (MUD, error) {
+	m := MUD{Device: o.Device, SHA256: sha256.Sum256(o.File), File: o.File}
+	if len(o.File) == 0 {
+		return m, nil
+	}
+	var err error
+	if m.parsed, err = mud.Parse(o.File); err != nil {
+		return m, err
+	}
+	if len(o.Signature) > 0 {
+		if m.Signer, err = s.SignerOf(o.File, o.Signature, o.Signers); err != nil {
+			return m, fmt.Errorf("signature: %w", err)
+		}
+	}
+	m.Names = m.parsed.Profile.Uses(o.Names)
+	return m, nil
+}
+
+func (m *MUD) answer() *MUDAnswer { return &MUDAnswer{m.SHA256, m.Signer, m.rules(), len(m.Names)} }
+
+// rules is how many there are for what the device sends.
+func (m *MUD) rules() int {
+	if m.parsed == nil {
+		return 0
+	}
+	return len(m.parsed.Profile.From)
+}
+
+// SetMUD gives a device a network policy, or with an empty file takes it away. When
+// it returns, the file is durable and its SHA-256 stands on the ledger.
+func (s *State) SetMUD(ctx context.Context, m MUD) error {
+	return s.setMUD(m, func(d Decision) error {
+		_, err := s.Decide(ctx, m.Device, d)
+		return err
+	})
+}
+
+// setMUD is SetMUD where decide puts a decision about the device on the ledger. The
+// record goes first: it is in force when the ledger names it, so that the ledger
+// never names one that is not there.
+func (s *State) setMUD(m MUD, decide func(Decision) error) error {
+	if err := s.runs.unfinished(); err != nil {
+		return err
+	}
+	d, seen, err := contract.ReadDevice(s.Ledger.State(), m.Device)
+	onLedger := m.SHA256
+	if len(m.File) == 0 {
+		onLedger = zone.Hash{}
+	}
+	switch {
+	case err != nil:
+		return err
+	case !seen:
+		return fmt.Errorf("%s is not a device of this zone yet: it has to be seen first", m.Device)
+	case d.Network == onLedger && len(m.File) == 0:
+		return fmt.Errorf("%s has no network policy", m.Device)
+	}
+	if len(m.File) > 0 {
+		if err := s.muds.put(m); err != nil {
+			return err
+		}
+	}
+	if d.Network != onLedger {
+		if err := decide(Decision{Action: actionNetwork, Network: onLedger, Now: m.Time}); err != nil {
+			return err
+		}
+	}
+	s.muds.set(m)
+	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -49,10 +50,7 @@ func TestNetworkPolicy(t *testing.T) {
 	if _, _, ok, err := s.AlertMUD(t.Context(), &raised); ok || err != nil {
 		t.Errorf("a device without a network policy: %v, %v", ok, err)
 	}
-	digest, err := s.SetMUD(t.Context(), MUD{Device: c.webcam.MAC, Time: homeStart, File: l.File, Signer: "this zone"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	digest := give(t, s, MUDOrder{Device: c.webcam.MAC, File: l.File, Signature: l.Signature}).SHA256
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -73,6 +71,20 @@ func TestNetworkPolicy(t *testing.T) {
 	}
 }
 
+// give gives a device a network policy, or takes it away.
+func give(t *testing.T, s *State, o MUDOrder) *MUDAnswer {
+	t.Helper()
+	m, err := s.readMUD(o)
+	if err == nil {
+		m.Time = homeStart
+		err = s.SetMUD(t.Context(), m)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m.answer()
+}
+
 // theAlert is the first alert that was raised.
 func theAlert(t *testing.T, s *State) zone.Alert {
 	t.Helper()
@@ -87,12 +99,114 @@ func theAlert(t *testing.T, s *State) zone.Alert {
 	return a
 }
 
+// TestAlertNamesWhatLiesOutside: the alert of a device with a network policy holds
+// what of its evidence lies outside, the same bytes in every replay. Without one
+// nothing is said.
+func TestAlertNamesWhatLiesOutside(t *testing.T) {
+	c := homeCaptures(t)
+	learned := keyedDir(t)
+	mustRun(t, Replay{StateDir: learned, Learn: []string{c.learn}, Config: quickly()})
+	without, with := copyState(t, learned), copyState(t, learned)
+	s, err := OpenState(t.Context(), with, StateOptions{Existing: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := s.LearnMUD(t.Context(), LearnMUD{Device: c.webcam.MAC})
+	if err != nil {
+		t.Fatal(err)
+	}
+	given := give(t, s, MUDOrder{Device: c.webcam.MAC, File: l.File})
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again := copyState(t, with)
+	if a, line := watched(t, without); a.Network != nil || strings.Contains(line, "network_policy") {
+		t.Errorf("without a network policy it says %+v: %s", a.Network, line)
+	}
+	a, line := watched(t, with)
+	if a.Network == nil || a.Network.SHA256 != given.SHA256 || !strings.Contains(line, `"network_policy":{"sha256":"`+given.SHA256.String()) {
+		t.Fatalf("%+v: %s", a.Network, line)
+	}
+	if _, twice := watched(t, again); twice != line {
+		t.Errorf("another replay raised\n%s\nthe first\n%s", twice, line)
+	}
+	if s, err = OpenState(t.Context(), with, StateOptions{ReadOnly: true}); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	now, _, _, err := s.AlertMUD(t.Context(), &a)
+	if n := a.Network.Evidence; err != nil || !reflect.DeepEqual(n, now) || n.Outside == 0 || n.Named[0].Port != 23 {
+		t.Errorf("%+v, held against it again %+v, %v", n, now, err)
+	}
+}
+
+// watched replays the attack on a zone that was learned, twice, and gives the
+// webcam's one alert and its event.
+func watched(t *testing.T, dir string) (a zone.Alert, line string) {
+	t.Helper()
+	c := homeCaptures(t)
+	r := Replay{StateDir: dir, Watch: []string{c.watch}, Config: quickly()}
+	r.Events.Alert = func(raised Raised) error {
+		if raised.Alert.Device != c.webcam.MAC {
+			return nil
+		}
+		b, err := raised.Event.Line()
+		a, line = raised.Alert, string(b)
+		return err
+	}
+	report := mustRun(t, r)
+	if twice := mustRun(t, r); !reflect.DeepEqual(twice.Devices, report.Devices) || twice.Ledger != report.Ledger {
+		t.Errorf("repeated, the replay comes to another end: %+v, %+v", twice, report)
+	}
+	verifies(t, dir)
+	if line == "" {
+		t.Fatal("no alert")
+	}
+	return a, line
+}
+
+// TestPolicyCountsWhenTheLedgerNamesIt: a record that a crash kept from the ledger
+// is not in force, and giving it again puts it there.
+func TestPolicyCountsWhenTheLedgerNamesIt(t *testing.T) {
+	c := homeCaptures(t)
+	dir, s := mudState(t)
+	l, err := s.LearnMUD(t.Context(), LearnMUD{Device: c.webcam.MAC})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := give(t, s, MUDOrder{Device: c.webcam.MAC, File: l.File}).SHA256
+	second := MUDOrder{Device: c.webcam.MAC, File: append(bytes.Clone(l.File), '\n')}
+	m, err := s.readMUD(second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.muds.put(m); err != nil { // and then it crashes
+		t.Fatal(err)
+	}
+	for _, want := range []zone.Hash{first, m.SHA256} {
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		verifies(t, dir)
+		if s, err = OpenState(t.Context(), dir, StateOptions{Existing: true}); err != nil {
+			t.Fatal(err)
+		}
+		if got, ok := s.MUD(c.webcam.MAC); !ok || got.SHA256 != want {
+			t.Errorf("%s is in force, want %s", got.SHA256, want)
+		}
+		give(t, s, second)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestNetworkPolicyRefused: what cannot be a network policy changes nothing.
 func TestNetworkPolicyRefused(t *testing.T) {
 	c := homeCaptures(t)
 	_, s := mudState(t)
 	defer s.Close()
-	if _, err := s.SetMUD(t.Context(), MUD{Device: c.webcam.MAC, File: []byte("{}")}); err == nil || len(s.MUDs()) != 0 {
+	if _, err := s.readMUD(MUDOrder{Device: c.webcam.MAC, File: []byte("{}")}); err == nil {
 		t.Errorf("a file that is no MUD file: %v", err)
 	}
 	if _, err := s.LearnMUD(t.Context(), LearnMUD{Device: zone.MAC{2}}); err == nil || !strings.Contains(err.Error(), "has no model") {
@@ -105,15 +219,20 @@ func TestNetworkPolicyRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.SetMUD(t.Context(), MUD{Device: zone.MAC{2, 0, 0, 0, 0, 9}, Time: 1, File: l.File}); err == nil || !strings.Contains(err.Error(), "has to be seen first") {
+	stranger, err := s.readMUD(MUDOrder{Device: zone.MAC{2, 0, 0, 0, 0, 9}, File: l.File})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.SetMUD(t.Context(), stranger); err == nil || !strings.Contains(err.Error(), "has to be seen first") {
 		t.Errorf("a device that nobody saw: %v", err)
 	}
 	other := c.webcam.MAC
-	if _, err := s.SetMUD(t.Context(), MUD{Device: other, Time: 1, File: l.File}); err != nil {
-		t.Fatal(err)
+	give(t, s, MUDOrder{Device: other, File: l.File})
+	if give(t, s, MUDOrder{Device: other}); len(s.MUDs()) != 0 {
+		t.Error("one that is taken away is still there")
 	}
-	if _, err := s.SetMUD(t.Context(), MUD{Device: other, Time: 2}); err != nil || len(s.MUDs()) != 0 {
-		t.Errorf("one that is taken away is still there: %v", err)
+	if err := s.SetMUD(t.Context(), MUD{Device: other}); err == nil || !strings.Contains(err.Error(), "has no network policy") {
+		t.Errorf("taken away twice: %v", err)
 	}
 }
 
@@ -125,9 +244,7 @@ func TestDamagedNetworkPolicy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.SetMUD(t.Context(), MUD{Device: c.webcam.MAC, File: l.File}); err != nil {
-		t.Fatal(err)
-	}
+	give(t, s, MUDOrder{Device: c.webcam.MAC, File: l.File})
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}

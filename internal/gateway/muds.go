@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -47,14 +46,21 @@ func parseMUD(b []byte) (m MUD, err error) {
 	return m, err
 }
 
-// muds keeps them on disk. A directory may lack the file.
+// muds keeps them on disk, and those in force in memory. A directory may lack the
+// file.
 type muds struct {
-	path   string
-	newest map[zone.MAC]MUD
+	path    string
+	inForce map[zone.MAC]MUD
 }
 
-func readMUDs(path string) (*muds, error) {
-	s := &muds{path: path, newest: map[zone.MAC]MUD{}}
+// readMUDs reads those that are in force: of each device the newest record of the
+// file that the ledger names.
+func readMUDs(path string, devices []contract.DeviceState) (*muds, error) {
+	named := map[zone.MAC]zone.Hash{}
+	for _, d := range devices {
+		named[d.MAC] = d.Network
+	}
+	s := &muds{path: path, inForce: map[zone.MAC]MUD{}}
 	for rec, err := range journal.Scan(path, mudKind) {
 		var torn *journal.TornError
 		if errors.Is(err, fs.ErrNotExist) || errors.As(err, &torn) { // the next write cuts it off
@@ -67,12 +73,14 @@ func readMUDs(path string) (*muds, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s, record %d: %w", path, rec.Number, err)
 		}
-		s.newest[m.Device] = m
+		if m.SHA256 == named[m.Device] {
+			s.inForce[m.Device] = m
+		}
 	}
 	return s, nil
 }
 
-// put adds one; it is durable on return.
+// put adds one; it is durable on return, and not in force.
 func (s *muds) put(m MUD) error {
 	j, err := journal.Open(s.path, mudKind, nil)
 	if err != nil {
@@ -85,53 +93,59 @@ func (s *muds) put(m MUD) error {
 	if err := errors.Join(err, j.Close()); err != nil {
 		return fmt.Errorf("network policies: %w", err)
 	}
-	s.newest[m.Device] = m
 	return nil
+}
+
+// set puts it in force, or with an empty file takes away what is.
+func (s *muds) set(m MUD) {
+	delete(s.inForce, m.Device)
+	if len(m.File) > 0 {
+		s.inForce[m.Device] = m
+	}
+}
+
+// find gives the newest record of a device's file with these names, if there is one.
+func (s *muds) find(device zone.MAC, file, names zone.Hash) (found MUD, ok bool, err error) {
+	for rec, err := range journal.Scan(s.path, mudKind) {
+		if errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		if err != nil {
+			return found, ok, err
+		}
+		m, err := parseMUD(rec.Payload)
+		if err != nil {
+			return found, ok, fmt.Errorf("%s, record %d: %w", s.path, rec.Number, err)
+		}
+		if m.Device == device && m.SHA256 == file && m.names() == names {
+			found, ok = m, true
+		}
+	}
+	return found, ok, nil
 }
 
 // MUD gives the network policy of a device, if it has one.
 func (s *State) MUD(mac zone.MAC) (MUD, bool) {
-	m, ok := s.muds.newest[mac]
-	return m, ok && len(m.File) > 0
+	m, ok := s.muds.inForce[mac]
+	return m, ok
 }
 
 // MUDs gives the devices that have one, in order.
 func (s *State) MUDs() []zone.MAC {
-	macs := slices.SortedFunc(maps.Keys(s.muds.newest), func(a, b zone.MAC) int { return slices.Compare(a[:], b[:]) })
-	return slices.DeleteFunc(macs, func(mac zone.MAC) bool { _, ok := s.MUD(mac); return !ok })
-}
-
-// SetMUD gives a device a network policy, or with an empty file takes it away.
-// m.Signer and m.Names may be empty. When it returns the SHA-256 of the file, that
-// stands on the ledger and the file is durable. The transaction goes before the
-// record, so that the ledger knows of every record that counts; after a crash in
-// between the same call does the rest.
-func (s *State) SetMUD(ctx context.Context, m MUD) (zone.Hash, error) {
-	m.SHA256 = sha256.Sum256(m.File)
-	raw, err := json.Marshal(m)
-	if err != nil {
-		return zone.Hash{}, err
-	}
-	if m, err = parseMUD(raw); err != nil { // as it will be read
-		return zone.Hash{}, err
-	}
-	onLedger := m.SHA256
-	if len(m.File) == 0 {
-		onLedger = zone.Hash{}
-	}
-	d, seen, err := contract.ReadDevice(s.Ledger.State(), m.Device)
-	switch {
-	case err != nil:
-		return zone.Hash{}, err
-	case !seen:
-		return zone.Hash{}, fmt.Errorf("%s is not a device of this zone yet: it has to be seen first", m.Device)
-	case d.Network != onLedger:
-		if _, err := s.Decide(ctx, m.Device, Decision{Action: actionNetwork, Network: onLedger, Now: m.Time}); err != nil {
-			return zone.Hash{}, err
-		}
-	}
-	return m.SHA256, s.muds.put(m)
+	return slices.SortedFunc(maps.Keys(s.muds.inForce), func(a, b zone.MAC) int { return slices.Compare(a[:], b[:]) })
 }
 
 // site is what a given file's names stand for.
 func (m *MUD) site() *mud.Site { return &mud.Site{Names: m.Names} }
+
+// names is the digest of what its names stand for; zeros where nothing was given.
+func (m *MUD) names() zone.Hash { return mud.NamesDigest(m.Names) }
+
+// judge holds the evidence of an alert against the device's network policy.
+func (s *muds) judge(mac zone.MAC, evidence []zone.Snapshot) (*zone.AlertNetwork, error) {
+	m, ok := s.inForce[mac]
+	if !ok {
+		return nil, nil
+	}
+	return m.parsed.Profile.OfAlert(m.SHA256, m.Names, evidence)
+}

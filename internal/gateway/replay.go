@@ -196,6 +196,10 @@ func (r *replaying) inputs() (zone.Hash, error) {
 		return zone.Hash{}, err
 	}
 	fmt.Fprintf(h, "%s\n%s\n", options, feature.Digest())
+	for _, mac := range r.state.MUDs() {
+		m, _ := r.state.MUD(mac)
+		fmt.Fprintf(h, "%s %s %s\n", mac, m.SHA256, m.names())
+	}
 	for _, set := range [][]string{r.Replay.Learn, r.Replay.Watch} {
 		fmt.Fprintf(h, "%d\n", len(set))
 		for _, path := range set {

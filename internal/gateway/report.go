@@ -69,6 +69,7 @@ type AlertReport struct {
 	Score       float64             `json:"score"`
 	Threshold   float64             `json:"threshold"`
 	Features    []zone.AlertFeature `json:"features"`
+	Network     *zone.AlertNetwork  `json:"network_policy,omitempty"` // without one nothing is said
 }
 
 // LedgerReport is where the ledger stands.
@@ -135,7 +136,7 @@ func deviceReport(d monitor.DeviceReport, trust float64, end zone.Time) DeviceRe
 	}
 	for _, e := range d.Episodes {
 		a := AlertReport{ID: e.ID, Since: e.Alert.Since.String(), Start: e.Alert.Raised.String(), FirstPacket: e.Alert.Packet, Reason: e.Alert.Text,
-			Kind: e.Alert.Reason, Score: e.Alert.Score, Threshold: e.Alert.Threshold, Features: e.Alert.Features}
+			Kind: e.Alert.Reason, Score: e.Alert.Score, Threshold: e.Alert.Threshold, Features: e.Alert.Features, Network: e.Alert.Network}
 		until := end
 		if e.End != 0 {
 			s := e.End.String()

@@ -126,7 +126,7 @@ func readShares(paths []string) ([]backup.Share, error) {
 func unfinished(dir string) (tmp string, lock *os.File, err error) {
 	if dir == "" {
 		if tmp, err = os.MkdirTemp("", "bellwether-drill-"); err == nil {
-			lock, err = lockDir(tmp)
+			lock, err = tryLock(tmp)
 		}
 		return tmp, lock, err
 	}
@@ -135,7 +135,7 @@ func unfinished(dir string) (tmp string, lock *os.File, err error) {
 	}
 	tmp = filepath.Clean(dir) + ".restoring"
 	if _, err := os.Lstat(tmp); err == nil {
-		lock, err := lockDir(tmp)
+		lock, err := tryLock(tmp)
 		if err != nil {
 			return "", nil, fmt.Errorf("restore: another one is at work: %w", err)
 		}
@@ -149,7 +149,7 @@ func unfinished(dir string) (tmp string, lock *os.File, err error) {
 	if err := os.Mkdir(tmp, 0o700); err != nil {
 		return "", nil, fmt.Errorf("restore: %w", err)
 	}
-	lock, err = lockDir(tmp)
+	lock, err = tryLock(tmp)
 	return tmp, lock, err
 }
 

@@ -10,8 +10,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"bellwether/internal/contract"
 	"bellwether/internal/durable"
 	"bellwether/internal/feature"
@@ -78,7 +76,8 @@ type State struct {
 }
 
 // OpenState opens a zone's state directory, or makes a new zone in an empty
-// or missing one. Only one process at a time may have it open.
+// or missing one. Only one process at a time may have it open: another one is
+// waited for, but for a gateway that runs; see [InUseError].
 func OpenState(ctx context.Context, dir string, o StateOptions) (*State, error) {
 	o.Existing = o.Existing || o.ReadOnly
 	if err := prepareDir(dir, o.Existing); err != nil {
@@ -87,7 +86,7 @@ func OpenState(ctx context.Context, dir string, o StateOptions) (*State, error) 
 	s := &State{Dir: dir}
 	if !o.ReadOnly {
 		var err error
-		if s.lock, err = lockDir(dir); err != nil {
+		if s.lock, err = lockDir(ctx, dir, o.Log); err != nil {
 			return nil, err
 		}
 	}
@@ -143,21 +142,6 @@ func onlyUnfinished(entries []os.DirEntry) bool {
 	return true
 }
 
-func lockDir(dir string) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_CREATE|os.O_RDWR, 0o640)
-	if err != nil {
-		return nil, fmt.Errorf("state directory: %w", err)
-	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		f.Close()
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, fmt.Errorf("state directory %s is in use by another process: stop that one first, or give another --state", dir)
-		}
-		return nil, fmt.Errorf("locking state directory %s: %w", dir, err)
-	}
-	return f, nil
-}
-
 func (s *State) open(ctx context.Context, o StateOptions) (err error) {
 	if s.Key, err = s.key(o.Existing); err != nil {
 		return err
@@ -181,7 +165,11 @@ func (s *State) open(ctx context.Context, o StateOptions) (err error) {
 	if s.Trials, err = openTrials(s.path(trialFile)); err != nil {
 		return err
 	}
-	if s.muds, err = readMUDs(s.path(mudFile)); err != nil {
+	devices, err := contract.Devices(s.Ledger.State())
+	if err != nil {
+		return err
+	}
+	if s.muds, err = readMUDs(s.path(mudFile), devices); err != nil {
 		return err
 	}
 	if o.ReadOnly {

@@ -2,6 +2,9 @@ package gateway
 
 import (
 	"bytes"
+	"context"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,7 +20,10 @@ func TestStateDirInUse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := OpenState(t.Context(), dir, StateOptions{Existing: true}); err == nil || !strings.Contains(err.Error(), "in use by another process") {
+	soon, cancel := context.WithTimeout(t.Context(), 3*lockEvery)
+	defer cancel()
+	var taken *InUseError
+	if _, err := OpenState(soon, dir, StateOptions{Existing: true}); !errors.As(err, &taken) || taken.Gateway || !strings.Contains(err.Error(), fmt.Sprintf("process %d (", os.Getpid())) {
 		t.Errorf("a second one: %v", err)
 	}
 	if err := s.Close(); err != nil {

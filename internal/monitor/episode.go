@@ -94,6 +94,11 @@ func (m *Monitor) compose(ctx context.Context, d *device, s *zone.Snapshot, why 
 		Span: int64(d.model.Span), Flagged: w.Flagged, Model: d.digest,
 		First: first, Last: s.Seq, Rows: len(rows), Contacts: append([]zone.SeqID{}, why.found.Contacts...), Features: w.Features,
 	}
+	if m.p.Network != nil {
+		if a.Network, err = m.p.Network(d.mac, rows); err != nil {
+			return a, fmt.Errorf("network policy of %s: %w", d.mac, err)
+		}
+	}
 	a.Text, err = m.inWords(ctx, d, s, why, rows, w.Features)
 	return a, err
 }

@@ -124,6 +124,9 @@ type Parts struct {
 	// is done: what is committed then is followed by the next call that records,
 	// or by Follow. Nil waits.
 	Soon func(context.Context) error
+	// Network holds the evidence of an alert against the device's network policy; nil
+	// says that it has none. May be nil.
+	Network func(mac zone.MAC, evidence []zone.Snapshot) (*zone.AlertNetwork, error)
 	// OnAlert is called for each alert once its verdict and evidence are
 	// durable. May be nil.
 	OnAlert func(zone.Alert, ledger.Receipt) error

@@ -146,6 +146,24 @@ func (p Peer) matches(a netip.Addr, site *Site) (matches, known bool) {
 	return !known || slices.ContainsFunc(nets, func(n netip.Prefix) bool { return n.Contains(a) }), known
 }
 
+// Uses gives those of the names, with their addresses, that rules about packets of
+// the device name.
+func (p *Profile) Uses(names map[string][]netip.Addr) map[string][]netip.Addr {
+	used := map[string][]netip.Addr{}
+	for name, addrs := range names {
+		if slices.ContainsFunc(p.From, func(r Rule) bool { return r.Peer.isNamed(name) }) {
+			used[name] = addrs
+		}
+	}
+	return used
+}
+
+// isNamed reports whether the peer is meant by a name.
+func (p Peer) isNamed(name string) bool {
+	below, many := strings.CutPrefix(p.Name, "*")
+	return p.Name != "" && (p.Name == name || many && strings.HasSuffix(name, below))
+}
+
 // named looks the name up. One that begins with *. stands for all below it.
 func (p Peer) named(a netip.Addr, site *Site) (matches, known bool) {
 	if below, ok := strings.CutPrefix(p.Name, "*"); ok {

@@ -149,25 +149,6 @@ const (
 	protoICMPv6 = 58
 )
 
-// ProtoName gives a protocol's name, its number where it has none here.
-func ProtoName(proto int) string {
-	switch proto {
-	case -1:
-		return "any"
-	case protoICMP:
-		return "ICMP"
-	case 2:
-		return "IGMP"
-	case protoTCP:
-		return "TCP"
-	case protoUDP:
-		return "UDP"
-	case protoICMPv6:
-		return "ICMPv6"
-	}
-	return fmt.Sprintf("protocol %d", proto)
-}
-
 // canonicalName gives a DNS name as it is compared: lower case, no dot at the
 // end.
 func canonicalName(s string) string { return strings.ToLower(strings.TrimSuffix(s, ".")) }

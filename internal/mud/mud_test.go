@@ -208,7 +208,7 @@ func TestLearn(t *testing.T) {
 	l := learn(t, seen(), &Site{}, false)
 	var got []string
 	for _, r := range l.Profile.From {
-		got = append(got, fmt.Sprint(ProtoName(r.Proto), " ", r.Peer, " ", r.PeerPort, " ", r.LocalPort, " ", r.Initiated, r.Drop))
+		got = append(got, fmt.Sprint(zone.ProtoName(r.Proto), " ", r.Peer, " ", r.PeerPort, " ", r.LocalPort, " ", r.Initiated, r.Drop))
 	}
 	want := []string{
 		"ICMP 192.168.1.1 any any false",

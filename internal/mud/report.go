@@ -2,7 +2,6 @@ package mud
 
 import (
 	"cmp"
-	"fmt"
 	"iter"
 	"net/netip"
 	"slices"
@@ -10,64 +9,23 @@ import (
 	"bellwether/internal/zone"
 )
 
-// maxKinds bounds what a report keeps apart; maxNamed how much of it it names.
+// maxKinds bounds the services that a report keeps apart; maxNamed how many it names.
 const (
 	maxKinds = 1 << 12
 	maxNamed = 8
 )
 
-// Report is how the packets that a device sent stand to its profile.
-type Report struct {
-	Packets   int `json:"packets"` // all, but for exempt ones
-	Inside    int `json:"inside"`
-	Outside   int `json:"outside"`
-	Unchecked int `json:"unchecked"` // only rules accept them that cannot be checked
-	Exempt    int `json:"exempt"`    // ARP, DHCP, neighbour discovery
-	// Named is what lies outside, by service, most packets first, at most eight.
-	Named []Strange `json:"named"`
-	More  int       `json:"more"` // packets outside that Named leaves out
-}
-
-// Strange is a service outside the profile.
-type Strange struct {
-	Proto   int        `json:"proto"`
-	Port    int        `json:"port"`  // of the peer; -1 without ports
-	Hosts   int        `json:"hosts"` // at most 4,096 are told apart
-	Packets int        `json:"packets"`
-	First   netip.Addr `json:"first"` // the first peer
-}
-
-// String says it in words: "TCP port 23: 122 hosts, 980 packets, first 198.51.100.7".
-func (s Strange) String() string {
-	what := ProtoName(s.Proto)
-	if s.Port >= 0 {
-		what += fmt.Sprintf(" port %d", s.Port)
-	}
-	hosts := plural(s.Hosts, "host")
-	if s.Hosts == maxKinds {
-		hosts += " or more"
-	}
-	return fmt.Sprintf("%s: %s, %s, first %s", what, hosts, plural(s.Packets, "packet"), s.First)
-}
-
-func plural(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
-}
-
 // Report holds snapshots of the device against the profile, in order.
-func (p *Profile) Report(rows iter.Seq2[*zone.Snapshot, error], site *Site) (Report, error) {
-	r := Report{Named: []Strange{}}
-	kinds := map[[2]int]*Strange{}
+func (p *Profile) Report(rows iter.Seq2[*zone.Snapshot, error], site *Site) (zone.NetworkReport, error) {
+	r := zone.NetworkReport{Named: []zone.Strange{}}
+	kinds := map[[2]int]*zone.Strange{}
 	hosts := map[[2]int]map[netip.Addr]bool{}
 	for s, err := range rows {
 		if err != nil {
 			return r, err
 		}
 		v := p.Judge(s, site)
-		r.count(v)
+		count(&r, v)
 		if v != Outside {
 			continue
 		}
@@ -79,10 +37,10 @@ func (p *Profile) Report(rows iter.Seq2[*zone.Snapshot, error], site *Site) (Rep
 			if len(kinds) == maxKinds {
 				continue
 			}
-			kinds[kind], hosts[kind] = &Strange{Proto: kind[0], Port: kind[1], First: s.Dst}, map[netip.Addr]bool{}
+			kinds[kind], hosts[kind] = &zone.Strange{Proto: kind[0], Port: kind[1], First: s.Dst}, map[netip.Addr]bool{}
 		}
 		kinds[kind].Packets++
-		if len(hosts[kind]) < maxKinds {
+		if len(hosts[kind]) < zone.MaxStrangeHosts {
 			hosts[kind][s.Dst] = true
 		}
 	}
@@ -90,7 +48,7 @@ func (p *Profile) Report(rows iter.Seq2[*zone.Snapshot, error], site *Site) (Rep
 		k.Hosts = len(hosts[kind])
 		r.Named = append(r.Named, *k)
 	}
-	slices.SortFunc(r.Named, func(a, b Strange) int {
+	slices.SortFunc(r.Named, func(a, b zone.Strange) int {
 		return cmp.Or(b.Packets-a.Packets, a.Proto-b.Proto, a.Port-b.Port)
 	})
 	r.Named = r.Named[:min(len(r.Named), maxNamed)]
@@ -101,7 +59,7 @@ func (p *Profile) Report(rows iter.Seq2[*zone.Snapshot, error], site *Site) (Rep
 	return r, nil
 }
 
-func (r *Report) count(v Verdict) {
+func count(r *zone.NetworkReport, v Verdict) {
 	if v == Exempt {
 		r.Exempt++
 		return

@@ -84,7 +84,7 @@ func TestNetworkPolicyOfRealDevices(t *testing.T) {
 	}
 	learned, later := allSent(t, filepath.Join(home, "training")), allSent(t, filepath.Join(home, "monitoring_normal"))
 	profiles := map[zone.MAC]*mud.Profile{}
-	var total mud.Report
+	var total zone.NetworkReport
 	for mac, rows := range learned {
 		if len(rows) < 2000 || mac.IsLocal() || !strings.Contains(string(listed), mac.String()) {
 			continue

@@ -51,7 +51,16 @@ type Alert struct {
 	// ReasonSilent. The others' evidence is every snapshot of the range, and the list
 	// is empty, never nil.
 	Contacts []SeqID        `json:"contacts"`
-	Features []AlertFeature `json:"features"` // those that made the score, largest share first
+	Features []AlertFeature `json:"features"`                 // those that made the score, largest share first
+	Network  *AlertNetwork  `json:"network_policy,omitempty"` // nil: the device had none
+}
+
+// AlertNetwork is what of an alert's evidence lies outside the network policy that
+// the device had when the alert was raised.
+type AlertNetwork struct {
+	SHA256   Hash          `json:"sha256"` // of the MUD file
+	Names    Hash          `json:"names"`  // SHA-256 of what its names stood for, as JSON; zeros: nothing was given
+	Evidence NetworkReport `json:"evidence"`
 }
 
 // AlertFeature is one feature's part in an alert.

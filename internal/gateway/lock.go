@@ -1,0 +1,116 @@
+package gateway
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// How long a program waits for another one that has the state directory, and how
+// often it looks. Most orders are done in a second; a gateway with a long ledger opens
+// for ten.
+const (
+	lockPatience = 30 * time.Second
+	lockEvery    = 20 * time.Millisecond
+)
+
+// InUseError says that another program has the state directory.
+type InUseError struct {
+	Dir     string
+	Holder  string // "process 123 (bellwether run)", or "another process"
+	Gateway bool   // it answers on the control socket
+}
+
+func (e *InUseError) Error() string {
+	if e.Gateway {
+		return fmt.Sprintf("state directory %s is in use by another process: a gateway runs there, %s; stop that one first, or give another --state", e.Dir, e.Holder)
+	}
+	return fmt.Sprintf("state directory %s is in use by another process for %s or more: %s; wait until that has ended or stop it, or give another --state", e.Dir, lockPatience, e.Holder)
+}
+
+// lockDir takes a state directory for this process. For another program that has it,
+// it waits up to lockPatience, or until ctx ends; the error is then an [*InUseError],
+// and so it is at once when a gateway answers there.
+func lockDir(ctx context.Context, dir string, log *slog.Logger) (*os.File, error) {
+	until := time.Now().Add(lockPatience)
+	for told := false; ; {
+		f, err := tryLock(dir)
+		var taken *InUseError
+		if !errors.As(err, &taken) {
+			return f, err
+		}
+		if conn, dialErr := dial(dir); dialErr == nil {
+			taken.Gateway = true
+			return nil, errors.Join(taken, conn.Close())
+		}
+		if !told && log != nil {
+			log.Info("waiting for another program that has the state directory", "holder", taken.Holder)
+			told = true
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%w (%w)", taken, ctx.Err())
+		case <-time.After(lockEvery):
+		}
+		if time.Now().After(until) {
+			return nil, taken
+		}
+	}
+}
+
+// tryLock takes it at once, or gives an [*InUseError].
+func tryLock(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_CREATE|os.O_RDWR, 0o640)
+	if err != nil {
+		return nil, fmt.Errorf("state directory: %w", err)
+	}
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	switch {
+	case err == nil:
+		return f, nil
+	case errors.Is(err, unix.EWOULDBLOCK):
+		err = &InUseError{Dir: dir, Holder: holder(f)}
+	default:
+		err = fmt.Errorf("locking state directory %s: %w", dir, err)
+	}
+	return nil, errors.Join(err, f.Close())
+}
+
+// dial connects to the gateway that runs on a state directory, if one does.
+func dial(dir string) (net.Conn, error) {
+	return net.Dial("unix", filepath.Join(dir, socketFile))
+}
+
+// holder says who has locked a file, as far as Linux tells (proc(5), /proc/locks).
+func holder(f *os.File) string {
+	const nobody = "another process"
+	var st unix.Stat_t
+	locks, err := os.Open("/proc/locks")
+	if err != nil || unix.Fstat(int(f.Fd()), &st) != nil {
+		return nobody
+	}
+	defer locks.Close()
+	ours := fmt.Sprintf("%02x:%02x:%d", unix.Major(uint64(st.Dev)), unix.Minor(uint64(st.Dev)), st.Ino)
+	for s := bufio.NewScanner(locks); s.Scan(); {
+		field := strings.Fields(s.Text()) // 1: FLOCK ADVISORY WRITE 123 08:01:4711 0 EOF
+		if len(field) < 6 || field[1] != "FLOCK" || field[5] != ours {
+			continue
+		}
+		who := "process " + field[4]
+		if args, err := os.ReadFile("/proc/" + field[4] + "/cmdline"); err == nil && len(args) > 0 {
+			who += fmt.Sprintf(" (%.120q)", bytes.ReplaceAll(bytes.TrimRight(args, "\x00"), []byte{0}, []byte{' '}))
+		}
+		return who
+	}
+	return nobody
+}
