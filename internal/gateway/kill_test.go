@@ -35,6 +35,7 @@ func TestMain(m *testing.M) {
 	processtest.Instead(replayInstead, replayJob)
 	processtest.Instead(migrateInstead, migrateJob)
 	processtest.Instead(zoneInstead, zoneJob)
+	processtest.Instead(lockInstead, lockJob)
 	status := m.Run()
 	if c, err := recorded(); err == nil {
 		os.RemoveAll(filepath.Dir(c.learn))

@@ -321,13 +321,16 @@ func (m *membership) released(id zone.MemberID) (verdicts []contract.Verdict, er
 	return verdicts, err
 }
 
-// decide puts the next transaction of the roll on the ledger.
+// decide puts the next transaction of the roll on the ledger; an epoch is the next one.
 func (m *membership) decide(ctx context.Context, now time.Time, body contract.Body) (zone.HID, error) {
 	m.turn.Lock()
 	defer m.turn.Unlock()
 	r, err := contract.ReadRoll(m.state.Ledger.State())
 	if err != nil {
 		return zone.HID{}, err
+	}
+	if next, ok := body.(*contract.EpochBegun); ok {
+		next.Epoch = r.Epoch + 1
 	}
 	id, err := m.state.submit(ctx, contract.Tx{Zone: m.state.Zone.ID, Time: max(0, zone.TimeOf(now)), N: r.N + 1, Body: body})
 	if m.hub != nil {
@@ -359,14 +362,10 @@ func (m *membership) drop(o MemberOrder) error {
 // beginEpoch ends every ticket, and before that every code: they may have got out as
 // well.
 func (m *membership) beginEpoch(ctx context.Context, now time.Time, note string) (zone.HID, error) {
-	r, err := contract.ReadRoll(m.state.Ledger.State())
-	if err == nil {
-		_, err = m.desk.TakeBack()
-	}
-	if err != nil {
+	if _, err := m.desk.TakeBack(); err != nil {
 		return zone.HID{}, err
 	}
-	return m.decide(ctx, now, &contract.EpochBegun{Epoch: r.Epoch + 1, Note: note})
+	return m.decide(ctx, now, &contract.EpochBegun{Note: note})
 }
 
 // invite gives an invite's URI, and how long its code holds.
