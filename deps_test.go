@@ -71,10 +71,10 @@ const floors = `
 
 	# What leaves the gateway.
 	durable, ledger, packet < alert;
-	identity, ledger/fabric/evidence, monitor < proof;
+	identity, ledger/fabric/evidence, monitor, mud < proof;
 
 	# The only wiring.
-	alert, backup, bus, capture, ledger/embedded, ledger/fabric, mud, proof, simulate, trust < gateway;
+	alert, backup, bus, capture, ledger/embedded, ledger/fabric, proof, simulate, trust < gateway;
 
 	# Attacks that did not happen, on the whole of it.
 	gateway < rehearse;

@@ -104,24 +104,26 @@ func (s *muds) set(m MUD) {
 	}
 }
 
-// find gives the newest record of a device's file with these names, if there is one.
-func (s *muds) find(device zone.MAC, file, names zone.Hash) (found MUD, ok bool, err error) {
+// fileOf gives the file of a device with these digests and what its names stood for,
+// a nil file if no record has it.
+func (s *muds) fileOf(device zone.MAC, file, names zone.Hash) (found []byte, of map[string][]netip.Addr, err error) {
 	for rec, err := range journal.Scan(s.path, mudKind) {
-		if errors.Is(err, fs.ErrNotExist) {
+		var torn *journal.TornError
+		if errors.Is(err, fs.ErrNotExist) || errors.As(err, &torn) {
 			break
 		}
 		if err != nil {
-			return found, ok, err
+			return nil, nil, err
 		}
 		m, err := parseMUD(rec.Payload)
 		if err != nil {
-			return found, ok, fmt.Errorf("%s, record %d: %w", s.path, rec.Number, err)
+			return nil, nil, fmt.Errorf("%s, record %d: %w", s.path, rec.Number, err)
 		}
 		if m.Device == device && m.SHA256 == file && m.names() == names {
-			found, ok = m, true
+			found, of = m.File, m.Names
 		}
 	}
-	return found, ok, nil
+	return found, of, nil
 }
 
 // MUD gives the network policy of a device, if it has one.

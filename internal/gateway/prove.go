@@ -30,7 +30,7 @@ func (s *State) Prove(ctx context.Context, id string) (*proof.Bundle, error) {
 	if err != nil {
 		return nil, err
 	}
-	return proof.Make(ctx, proof.Source{Anchor: anchor, Ledger: s.Ledger, Store: s.Store, Model: s.modelFile}, a)
+	return proof.Make(ctx, proof.Source{Anchor: anchor, Ledger: s.Ledger, Store: s.Store, Model: s.modelFile, Policy: s.muds.fileOf}, a)
 }
 
 // Attest puts into a bundle what the channel of the zone's ledger shows of the

@@ -5,7 +5,8 @@
 //
 // A bundle holds the alert, its verdict's transaction, the transaction that
 // created the zone, the model and the transaction that accepted it, and the
-// device's snapshots that voted with the transactions of their segments. Each
+// device's snapshots that voted with the transactions of their segments, and its
+// network policy if the alert speaks of one. Each
 // transaction comes with its inclusion proof up to a signed checkpoint. What the
 // bundle cannot show is that the capture itself was honest: that is the
 // gateway's word, under its signature.
@@ -51,6 +52,8 @@ type Bundle struct {
 	// and the last segment. Since a device's transactions are numbered, they show
 	// that no segment was left out.
 	Between []Entry `json:"between"`
+	// Policy is the device's network policy, if the alert speaks of one and it is there.
+	Policy *Policy `json:"policy,omitempty"`
 	// Channel is what others than the zone signed, if its ledger is on a channel of
 	// Hyperledger Fabric and the channel was asked.
 	Channel *Channel `json:"channel,omitempty"`
@@ -170,6 +173,9 @@ func (b *Bundle) Headers() (map[uint64]*ledger.Header, error) {
 	entries := append([]Entry{b.Zone, b.Verdict, b.Model.Accepted}, b.Between...)
 	for _, s := range b.Segments {
 		entries = append(entries, s.Recorded)
+	}
+	if b.Policy != nil {
+		entries = append(entries, b.Policy.Set)
 	}
 	all := map[uint64]*ledger.Header{}
 	for _, e := range entries {

@@ -208,6 +208,9 @@ func names(name, path string) bool {
 	if row := ofRow.FindString(path); row != "" && strings.HasPrefix(name, row) {
 		return true
 	}
+	if name == "policy.names" && strings.HasPrefix(path, name) {
+		return true // all under one hash
+	}
 	list, _, _ := strings.Cut(path, "[")
 	return name == path || path == "" && name == "bundle" || strings.HasPrefix(name, path+"[") || strings.HasPrefix(name, path+".") ||
 		strings.HasSuffix(path, "]") && name == path[:strings.LastIndex(path, "[")] || name == "alert.features" && list == name

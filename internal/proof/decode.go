@@ -43,21 +43,31 @@ func (d *decoder) object(v reflect.Value, path string) error {
 	if err := d.delim('{', path); err != nil {
 		return err
 	}
+	var got json.Token // the name of the next field, nil until it is read
 	for i := range v.NumField() {
 		want, optional := strings.CutSuffix(v.Type().Field(i).Tag.Get("json"), ",omitempty")
-		if optional && !d.in.More() {
+		if got == nil && optional && !d.in.More() {
 			continue
 		}
-		got, err := d.in.Token()
-		if err != nil {
-			return d.broken(path, err)
+		if got == nil {
+			var err error
+			if got, err = d.in.Token(); err != nil {
+				return d.broken(path, err)
+			}
+		}
+		if got != want && optional {
+			continue
 		}
 		if got != want {
 			return failf(whole(path), "there is %v where the field %q belongs", got, want)
 		}
+		got = nil
 		if err := d.value(v.Field(i), join(path, want)); err != nil {
 			return err
 		}
+	}
+	if got != nil {
+		return failf(whole(path), "there is %.40q where %q belongs", fmt.Sprint(got), '}')
 	}
 	return d.delim('}', path)
 }

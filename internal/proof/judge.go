@@ -186,5 +186,5 @@ func (c *checker) blame(want []zone.AlertFeature) error {
 			}
 		}
 	}
-	return failf("alert.name, alert.text or alert.features", "the alert is not the one whose digest the verdict names")
+	return failf("alert.name, alert.text, alert.features or alert.network_policy", "the alert is not the one whose digest the verdict names")
 }

@@ -3,6 +3,7 @@ package proof
 import (
 	"context"
 	"fmt"
+	"net/netip"
 
 	"bellwether/internal/contract"
 	"bellwether/internal/ledger"
@@ -17,6 +18,16 @@ type Source struct {
 	Ledger ledger.Ledger
 	Store  *store.Store
 	Model  func(digest zone.Hash) ([]byte, error) // a model's file
+	// Policy gives a device's network policy, by the digests of the MUD file and of
+	// what its names stood for; a nil file if it is not there. May be nil.
+	Policy func(device zone.MAC, file, names zone.Hash) ([]byte, map[string][]netip.Addr, error)
+}
+
+// wanted is a transaction that a bundle needs.
+type wanted struct {
+	to   *Entry
+	from *ledger.Receipt
+	what string
 }
 
 // Make makes the bundle of an alert.
@@ -30,14 +41,17 @@ func Make(ctx context.Context, s Source, alert zone.Alert) (*Bundle, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, e := range []struct {
-		to   *Entry
-		from *ledger.Receipt
-		what string
-	}{
+	if b.Policy, err = s.policy(alert); err != nil {
+		return nil, fmt.Errorf("alert %s: network policy: %w", zone.AlertID(digest), err)
+	}
+	entries := []wanted{
 		{&b.Zone, found.zone, "the zone's creation"}, {&b.Verdict, found.verdict, "its verdict"},
 		{&b.Model.Accepted, found.model, "its model"},
-	} {
+	}
+	if b.Policy != nil {
+		entries = append(entries, wanted{&b.Policy.Set, found.policy, "its network policy"})
+	}
+	for _, e := range entries {
 		if e.from == nil {
 			return nil, fmt.Errorf("alert %s: the ledger does not hold %s", zone.AlertID(digest), e.what)
 		}
@@ -61,6 +75,7 @@ func Make(ctx context.Context, s Source, alert zone.Alert) (*Bundle, error) {
 // places are where the bundle's transactions stand.
 type places struct {
 	zone, verdict, model *ledger.Receipt
+	policy               *ledger.Receipt           // the newest before the verdict
 	numbered             map[uint64]ledger.Receipt // the device's transactions that are no segments, by number
 }
 
@@ -90,6 +105,10 @@ func (p *places) note(tx *contract.Tx, alert *zone.Alert, digest zone.Hash, at l
 	case *contract.ModelAccepted:
 		if body.Digest == alert.Model && p.verdict == nil { // later, it may have been rolled back to
 			p.model = &at
+		}
+	case *contract.NetworkPolicySet:
+		if alert.Network != nil && body.Digest == alert.Network.SHA256 && p.verdict == nil {
+			p.policy = &at
 		}
 	case *contract.VerdictChanged:
 		if body.Alert == digest {

@@ -63,8 +63,12 @@ func Verify(b *Bundle, anchor ed25519.PublicKey, channel *evidence.Channel) ([]S
 	c := &checker{b: b, anchor: anchor, channel: channel}
 	steps := []step{
 		{"anchor", c.checkAnchor}, {"zone", c.checkZone}, {"verdict", c.checkVerdict}, {"model", c.checkModel},
-		{"segments", c.checkSegments}, {"scores", c.checkScores}, {"vote", c.checkVote}, {"alert", c.checkAlert},
+		{"segments", c.checkSegments}, {"scores", c.checkScores}, {"vote", c.checkVote},
 	}
+	if b.Policy != nil || b.Alert.Network != nil {
+		steps = append(steps, step{"policy", c.checkPolicy})
+	}
+	steps = append(steps, step{"alert", c.checkAlert})
 	if b.Channel != nil || channel != nil {
 		steps = append(steps, step{"channel", c.checkChannel})
 	}

@@ -24,7 +24,11 @@ func TestVerify(t *testing.T) {
 			t.Fatal(err)
 		}
 		steps, err := Verify(again, master(), nil)
-		if err != nil || len(steps) != 8 {
+		want := 8
+		if b == w.score {
+			want = 9 // and its network policy
+		}
+		if err != nil || len(steps) != want {
 			t.Fatalf("%s: %v after %+v", b.Alert.Reason, err, steps)
 		}
 		for _, s := range steps {
@@ -33,6 +37,23 @@ func TestVerify(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestPolicyThatIsNotThere: without the file, what lies outside is told to be the
+// gateway's word; one that the alert does not speak of is refused.
+func TestPolicyThatIsNotThere(t *testing.T) {
+	w := testWorld(t)
+	b := copyOf(t, w.score)
+	b.Policy = nil
+	steps, err := Verify(b, master(), nil)
+	if err != nil || len(steps) != 9 || !steps[7].Warning || !strings.Contains(steps[7].Says, "the gateway's word") {
+		t.Errorf("%v after %+v", err, steps)
+	}
+	b.Alert.Network.Evidence.Outside++
+	checkRefused(t, b, "alert.name, alert.text, alert.features or alert.network_policy")
+	other := copyOf(t, w.scan)
+	other.Policy = w.score.Policy
+	checkRefused(t, other, "policy")
 }
 
 func TestAnchor(t *testing.T) {

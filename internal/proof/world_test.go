@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
+	"crypto/sha256"
 	"fmt"
 	"iter"
 	"net/netip"
@@ -21,6 +22,7 @@ import (
 	"bellwether/internal/ledger"
 	"bellwether/internal/ledger/embedded"
 	"bellwether/internal/monitor"
+	"bellwether/internal/mud"
 	"bellwether/internal/packet"
 	"bellwether/internal/roster"
 	"bellwether/internal/simulate"
@@ -124,6 +126,16 @@ func makeWorld(ctx context.Context, dir string) (w world, err error) {
 	}, monitor.Parts{
 		Roster: roster.New(roster.Options{Gateways: []zone.MAC{gateway}}), Store: s, Alerts: alerts, Ledger: l, Signer: key(1),
 		OnAlert: func(a zone.Alert, _ ledger.Receipt) error { raised = append(raised, a); return nil },
+		Network: func(mac zone.MAC, evidence []zone.Snapshot) (*zone.AlertNetwork, error) {
+			if mac != newHome().Devices()[0].MAC {
+				return nil, nil
+			}
+			f, err := mud.Parse([]byte(policyFile))
+			if err != nil {
+				return nil, err
+			}
+			return f.Profile.OfAlert(sha256.Sum256([]byte(policyFile)), policyNames(), evidence)
+		},
 	}, monitor.Past{Zone: group})
 	if err != nil {
 		return w, err
@@ -137,8 +149,21 @@ func makeWorld(ctx context.Context, dir string) (w world, err error) {
 	}
 	from := Source{Anchor: anchor, Ledger: l, Store: s, Model: func(d zone.Hash) ([]byte, error) {
 		return os.ReadFile(filepath.Join(dir, d.String()+".model"))
+	}, Policy: func(zone.MAC, zone.Hash, zone.Hash) ([]byte, map[string][]netip.Addr, error) {
+		return []byte(policyFile), policyNames(), nil
 	}}
 	return collect(ctx, from, raised)
+}
+
+// policyFile is the network policy of the device that scans.
+const policyFile = `{"ietf-mud:mud": {"mud-version": 1, "mud-url": "https://x.example/x.json", "last-update": "2026-01-31T12:00:00Z", "is-supported": true,
+ "from-device-policy": {"access-lists": {"access-list": [{"name": "a"}]}}},
+ "ietf-access-control-list:acls": {"acl": [{"name": "a", "type": "ipv4-acl-type", "aces": {"ace": [
+  {"name": "web", "matches": {"ipv4": {"ietf-acldns:dst-dnsname": "x.example"}, "tcp": {"destination-port": {"port": 443}}}, "actions": {"forwarding": "accept"}},
+  {"name": "time", "matches": {"ipv4": {"ietf-acldns:dst-dnsname": "time.example"}, "udp": {"destination-port": {"port": 123}}}, "actions": {"forwarding": "accept"}}]}}]}}`
+
+func policyNames() map[string][]netip.Addr {
+	return map[string][]netip.Addr{"x.example": {netip.MustParseAddr("203.0.113.7"), netip.MustParseAddr("203.0.113.8")}, "time.example": {netip.MustParseAddr("203.0.113.9")}}
 }
 
 func newHome() *simulate.Home { return simulate.NewHome(simulate.HomeOptions{Seed: 1, Start: began}) }
@@ -160,6 +185,9 @@ func live(ctx context.Context, m *monitor.Monitor) error {
 		return err
 	}
 	if err := m.FinishLearning(ctx, nil); err != nil {
+		return err
+	}
+	if _, err := m.Decide(ctx, bad.MAC, learned, &contract.NetworkPolicySet{Digest: sha256.Sum256([]byte(policyFile))}); err != nil {
 		return err
 	}
 	for _, o := range []simulate.Overlay{
