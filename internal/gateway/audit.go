@@ -44,9 +44,16 @@ type Audit struct {
 type auditor struct {
 	dir      string
 	out      Audit
-	segments map[rangeKey]entry // that the ledger records
-	known    map[string]bool    // model files that it names
-	said     map[zone.Hash]bool // alerts that it names
+	segments map[rangeKey]entry      // that the ledger records
+	known    map[string]bool         // model files that it names
+	said     map[zone.Hash]bool      // alerts that it names
+	held     map[policyKey]zone.Hash // an alert, by the network policy that it was held against
+}
+
+// policyKey names a network policy of a device.
+type policyKey struct {
+	device      zone.MAC
+	file, names zone.Hash
 }
 
 // VerifyState checks every byte of a state directory: the ledger from entry 0,
@@ -70,7 +77,7 @@ func VerifyState(ctx context.Context, dir string, anchor ed25519.PublicKey, prog
 
 // verifyState is VerifyState of a directory that this process has locked.
 func verifyState(ctx context.Context, dir string, anchor ed25519.PublicKey, progress func(stage string, done, total int64)) (*Audit, error) {
-	a := &auditor{dir: dir, segments: map[rangeKey]entry{}, known: map[string]bool{}, said: map[zone.Hash]bool{}}
+	a := &auditor{dir: dir, segments: map[rangeKey]entry{}, known: map[string]bool{}, said: map[zone.Hash]bool{}, held: map[policyKey]zone.Hash{}}
 	if progress == nil {
 		progress = func(string, int64, int64) {}
 	}
@@ -223,6 +230,9 @@ func (a *auditor) alerts() error {
 			return err
 		}
 		have[digest] = true
+		if n := alert.Network; n != nil && a.said[digest] {
+			a.held[policyKey{alert.Device, n.SHA256, n.Names}] = digest
+		}
 	}
 	for digest := range a.said {
 		if !have[digest] {
@@ -269,17 +279,24 @@ func (a *auditor) runs() error {
 	return nil
 }
 
+// muds checks the network policies, which the alerts before have said to need.
 func (a *auditor) muds() error {
 	for rec, err := range journal.Scan(a.path(mudFile), mudKind) {
 		if errors.Is(err, fs.ErrNotExist) {
 			break // no device was given a network policy
 		}
+		var m MUD
 		if err == nil {
-			_, err = parseMUD(rec.Payload)
+			m, err = parseMUD(rec.Payload)
 		}
 		if err != nil {
 			a.found("network policies: %v", err)
+			continue
 		}
+		delete(a.held, policyKey{m.Device, m.SHA256, m.names()})
+	}
+	for key, digest := range a.held {
+		a.found("network policies: %s was held against %s of %s, of which there is no record", zone.AlertID(digest), key.file.Short(), key.device)
 	}
 	return nil
 }

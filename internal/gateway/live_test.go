@@ -52,13 +52,87 @@ func testLive(t *testing.T) {
 	p := newPatientAt(t, longAgo, simulate.MiraiUDPPlain, c)
 	p.live(0)
 	p.live(0)
-	auto := *p
-	auto.dir = keyedDir(t)
-	if err := CopyState(p.dir, auto.dir); err != nil {
-		t.Fatal(err)
+	auto, given := *p, *p
+	for _, other := range []*patient{&auto, &given} {
+		other.dir = keyedDir(t)
+		if err := CopyState(p.dir, other.dir); err != nil {
+			t.Fatal(err)
+		}
 	}
+	t.Run("network policy", func(t *testing.T) { testLiveMUD(t, &given) })
 	t.Run("by word", func(t *testing.T) { testLiveByWord(t, p) })
 	t.Run("by rule", func(t *testing.T) { testLiveByRule(t, &auto) })
+}
+
+// testLiveMUD gives a device a network policy and takes it away while the gateway
+// watches: the next alert is held against the one in force.
+func testLiveMUD(t *testing.T, p *patient) {
+	l := p.begin(t)
+	l.sends(20)
+	order := func(o MUDOrder) MUDAnswer {
+		t.Helper()
+		a, err := OrderMUD(t.Context(), p.dir, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	s, err := OpenState(t.Context(), p.dir, StateOptions{ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	learned, err := s.LearnMUD(t.Context(), LearnMUD{Device: p.device.MAC})
+	if err := errors.Join(err, s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for _, bad := range []MUDOrder{{Device: p.device.MAC}, {Device: zone.MAC{2}, File: learned.File}, {Device: p.device.MAC, File: []byte("{}")},
+		{Device: p.device.MAC, File: append(bytes.Clone(learned.File), ' '), Signature: learned.Signature}, {Device: p.device.MAC, File: bytes.Repeat([]byte{' '}, controlBytes)}} {
+		if _, err := OrderMUD(t.Context(), p.dir, bad); err == nil {
+			t.Errorf("%s %.20q was carried out", bad.Device, bad.File)
+		}
+	}
+	order(MUDOrder{Device: p.device.MAC, File: append(bytes.Clone(learned.File), ' ')})
+	order(MUDOrder{Device: p.device.MAC})
+	given := order(MUDOrder{Device: p.device.MAC, File: learned.File, Signature: learned.Signature})
+	if given.Signer != "this zone" || given.Rules == 0 || l.state().Network != given.SHA256 {
+		t.Errorf("%+v, and the ledger says %s", given, l.state().Network)
+	}
+	l.scans()
+	l.until("an alert was raised", func() bool { return l.newest().Network != nil })
+	if n := l.newest().Network; n.SHA256 != given.SHA256 || n.Evidence.Outside == 0 {
+		t.Errorf("the alert says %+v", n)
+	}
+	l.stop()
+	verifies(t, p.dir)
+}
+
+// scans lets the device scan for victims.
+func (l *livePatient) scans() {
+	l.Helper()
+	o := simulate.Overlay{MAC: l.device.MAC, IP: l.device.IP, GatewayMAC: l.router, Kind: simulate.MiraiScan, Start: zone.TimeOf(time.Now()), Duration: 5 * time.Second, Rate: 100, Seed: 1}
+	for f := range o.Frames() {
+		if _, err := unix.Write(l.far, f.Data); err != nil {
+			l.Fatal(err)
+		}
+	}
+}
+
+// newest is the newest alert, beside the running gateway.
+func (l *livePatient) newest() (a zone.Alert) {
+	l.Helper()
+	s, err := OpenState(l.Context(), l.dir, StateOptions{ReadOnly: true})
+	if err != nil {
+		l.Fatal(err)
+	}
+	defer s.Close()
+	raised, err := s.Raised(l.Context())
+	if err == nil && len(raised) > 0 {
+		a, err = s.Alerts.ByDigest(raised[len(raised)-1])
+	}
+	if err != nil {
+		l.Fatal(err)
+	}
+	return a
 }
 
 // begin runs a gateway on the patient's state directory until stop.

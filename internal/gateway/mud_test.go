@@ -134,6 +134,12 @@ func TestAlertNamesWhatLiesOutside(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
+	if err := os.Remove(filepath.Join(again, mudFile)); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := VerifyState(t.Context(), again, nil, nil); err != nil || !strings.Contains(strings.Join(r.Findings, "\n"), "of which there is no record") {
+		t.Errorf("without the policy: %+v, %v", r, err)
+	}
 	now, _, _, err := s.AlertMUD(t.Context(), &a)
 	if n := a.Network.Evidence; err != nil || !reflect.DeepEqual(n, now) || n.Outside == 0 || n.Named[0].Port != 23 {
 		t.Errorf("%+v, held against it again %+v, %v", n, now, err)

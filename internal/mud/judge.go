@@ -23,7 +23,8 @@ const (
 // String gives the verdict's name.
 func (v Verdict) String() string { return [...]string{"inside", "outside", "unchecked", "exempt"}[v] }
 
-// Site is what a file leaves open: who is meant by names and abstractions.
+// Site is what a file leaves open: who is meant by names and abstractions. It is not
+// safe for concurrent use, and what it says must not change once it was used.
 type Site struct {
 	// Names are the addresses that a name stands for, in lower case without the dot
 	// at its end. A rule by a name that is not here is not checked.
@@ -33,6 +34,31 @@ type Site struct {
 	// checked, but for local-networks, which are then the private, link-local and
 	// multicast ones.
 	Classes map[string][]netip.Prefix
+
+	sets map[string]map[netip.Addr]bool // addresses by the name in a rule, those that were asked for
+}
+
+// addresses are those that a name in a rule stands for; nil: nobody knows.
+func (s *Site) addresses(name string) map[netip.Addr]bool {
+	set, done := s.sets[name]
+	if done {
+		return set
+	}
+	for one, addrs := range s.Names {
+		if (Peer{Name: name}).isNamed(one) {
+			if set == nil {
+				set = map[netip.Addr]bool{}
+			}
+			for _, a := range addrs {
+				set[a] = true
+			}
+		}
+	}
+	if s.sets == nil {
+		s.sets = map[string]map[netip.Addr]bool{}
+	}
+	s.sets[name] = set
+	return set
 }
 
 // Judge holds a packet that the device sent against the profile.
@@ -164,18 +190,14 @@ func (p Peer) isNamed(name string) bool {
 	return p.Name != "" && (p.Name == name || many && strings.HasSuffix(name, below))
 }
 
-// named looks the name up. One that begins with *. stands for all below it.
+// named looks the name up. One that begins with *. stands for all below it, of which
+// there may be others than those known.
 func (p Peer) named(a netip.Addr, site *Site) (matches, known bool) {
-	if below, ok := strings.CutPrefix(p.Name, "*"); ok {
-		for name, addrs := range site.Names {
-			if strings.HasSuffix(name, below) && slices.Contains(addrs, a) {
-				return true, true
-			}
-		}
-		return true, false // another name below it may be meant
+	set := site.addresses(p.Name)
+	if strings.HasPrefix(p.Name, "*") {
+		return true, set[a]
 	}
-	addrs, known := site.Names[p.Name]
-	return !known || slices.Contains(addrs, a), known
+	return set == nil || set[a], set != nil
 }
 
 // local reports an address that does not leave a site.

@@ -259,8 +259,8 @@ func TestLearnHosts(t *testing.T) {
 	if v := l.Profile.Judge(moved, site); v != Outside {
 		t.Errorf("another host is %s", v)
 	}
-	site.Names["cloud.example"] = append(site.Names["cloud.example"], moved.Dst)
-	if v := l.Profile.Judge(moved, site); v != Inside {
+	names := map[string][]netip.Addr{"cloud.example": append(site.Names["cloud.example"], moved.Dst)}
+	if v := l.Profile.Judge(moved, &Site{Names: names}); v != Inside {
 		t.Errorf("the cloud's new address is %s", v)
 	}
 }
