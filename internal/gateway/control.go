@@ -222,7 +222,7 @@ func (w *watching) setMUD(ctx context.Context, now zone.Time, m MUD) (outcome, e
 	out := outcomeOf(nil, err)
 	if err == nil {
 		out.MUD = m.answer()
-		w.Log.Info("network policy", "mac", m.Device, "sha256", m.SHA256.Short(), "rules", m.rules(), "signer", m.Signer)
+		w.Log.Info("network policy", "mac", m.Device, "rules", m.rules(), "signer", m.Signer)
 	}
 	return out, failed
 }
