@@ -48,6 +48,7 @@ type auditor struct {
 	known    map[string]bool         // model files that it names
 	said     map[zone.Hash]bool      // alerts that it names
 	held     map[policyKey]zone.Hash // an alert, by the network policy that it was held against
+	given    map[zone.MAC]zone.Hash  // the network policy that it names for a device
 }
 
 // policyKey names a network policy of a device.
@@ -77,7 +78,7 @@ func VerifyState(ctx context.Context, dir string, anchor ed25519.PublicKey, prog
 
 // verifyState is VerifyState of a directory that this process has locked.
 func verifyState(ctx context.Context, dir string, anchor ed25519.PublicKey, progress func(stage string, done, total int64)) (*Audit, error) {
-	a := &auditor{dir: dir, segments: map[rangeKey]entry{}, known: map[string]bool{}, said: map[zone.Hash]bool{}, held: map[policyKey]zone.Hash{}}
+	a := &auditor{dir: dir, segments: map[rangeKey]entry{}, known: map[string]bool{}, said: map[zone.Hash]bool{}, held: map[policyKey]zone.Hash{}, given: map[zone.MAC]zone.Hash{}}
 	if progress == nil {
 		progress = func(string, int64, int64) {}
 	}
@@ -130,6 +131,10 @@ func (a *auditor) note(tx *contract.Signed, at ledger.Receipt) {
 		a.segments[rangeKey{tx.Device, body.First}] = entry{body.Root, at}
 	case *contract.ModelAccepted:
 		a.known[body.Digest.String()+".model"] = true
+	case *contract.NetworkPolicySet:
+		if a.given[tx.Device] = body.Digest; body.Digest == (zone.Hash{}) {
+			delete(a.given, tx.Device)
+		}
 	case *contract.VerdictChanged:
 		if body.To == zone.StateMalicious {
 			a.said[body.Alert] = true
@@ -279,7 +284,8 @@ func (a *auditor) runs() error {
 	return nil
 }
 
-// muds checks the network policies, which the alerts before have said to need.
+// muds checks the network policies, of which the ledger and alerts say what has to
+// be there.
 func (a *auditor) muds() error {
 	for rec, err := range journal.Scan(a.path(mudFile), mudKind) {
 		if errors.Is(err, fs.ErrNotExist) {
@@ -294,6 +300,12 @@ func (a *auditor) muds() error {
 			continue
 		}
 		delete(a.held, policyKey{m.Device, m.SHA256, m.names()})
+		if a.given[m.Device] == m.SHA256 {
+			delete(a.given, m.Device)
+		}
+	}
+	for device, file := range a.given {
+		a.found("network policies: the ledger names %s for %s, of which there is no record", file.Short(), device)
 	}
 	for key, digest := range a.held {
 		a.found("network policies: %s was held against %s of %s, of which there is no record", zone.AlertID(digest), key.file.Short(), key.device)

@@ -84,7 +84,7 @@ func (w *watching) control(ctx context.Context) error {
 		conn, err := l.Accept()
 		if ctx.Err() != nil {
 			if err == nil {
-				err = conn.Close() // what it asks was not read, which it sees
+				conn.Close() // what it asks was not read, which it sees
 			}
 			return nil
 		}

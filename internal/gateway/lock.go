@@ -27,7 +27,7 @@ const (
 // InUseError says that another program has the state directory.
 type InUseError struct {
 	Dir     string
-	Holder  string // "process 123 (bellwether run)", or "another process"
+	Holder  string // like "process 123 ("bellwether run")", or "nobody knows which"
 	Gateway bool   // it answers on the control socket
 }
 
@@ -35,7 +35,7 @@ func (e *InUseError) Error() string {
 	if e.Gateway {
 		return fmt.Sprintf("state directory %s is in use by another process: a gateway runs there, %s; stop that one first, or give another --state", e.Dir, e.Holder)
 	}
-	return fmt.Sprintf("state directory %s is in use by another process for %s or more: %s; wait until that has ended or stop it, or give another --state", e.Dir, lockPatience, e.Holder)
+	return fmt.Sprintf("state directory %s is in use by another process: %s; wait until that has ended or stop it, or give another --state", e.Dir, e.Holder)
 }
 
 // lockDir takes a state directory for this process. For another program that has it,
@@ -63,7 +63,7 @@ func lockDir(ctx context.Context, dir string, log *slog.Logger) (*os.File, error
 		case <-time.After(lockEvery):
 		}
 		if time.Now().After(until) {
-			return nil, taken
+			return nil, fmt.Errorf("waited for %s: %w", lockPatience, taken)
 		}
 	}
 }
@@ -93,7 +93,7 @@ func dial(dir string) (net.Conn, error) {
 
 // holder says who has locked a file, as far as Linux tells (proc(5), /proc/locks).
 func holder(f *os.File) string {
-	const nobody = "another process"
+	const nobody = "nobody knows which"
 	var st unix.Stat_t
 	locks, err := os.Open("/proc/locks")
 	if err != nil || unix.Fstat(int(f.Fd()), &st) != nil {

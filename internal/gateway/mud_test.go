@@ -137,7 +137,7 @@ func TestAlertNamesWhatLiesOutside(t *testing.T) {
 	if err := os.Remove(filepath.Join(again, mudFile)); err != nil {
 		t.Fatal(err)
 	}
-	if r, err := VerifyState(t.Context(), again, nil, nil); err != nil || !strings.Contains(strings.Join(r.Findings, "\n"), "of which there is no record") {
+	if r, err := VerifyState(t.Context(), again, nil, nil); err != nil || !strings.Contains(strings.Join(r.Findings, "\n"), "was held against "+given.SHA256.Short()) || !strings.Contains(strings.Join(r.Findings, "\n"), "the ledger names "+given.SHA256.Short()) {
 		t.Errorf("without the policy: %+v, %v", r, err)
 	}
 	now, _, _, err := s.AlertMUD(t.Context(), &a)
