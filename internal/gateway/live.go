@@ -113,7 +113,7 @@ func (l Live) Run(ctx context.Context) error {
 	}
 	w := &watching{Live: l, asked: make(chan request), heard: make(chan bus.Heard, heardQueue)}
 	if err := w.open(ctx); err != nil {
-		return errors.Join(err, w.close())
+		return unlessStopped(errors.Join(err, w.close()))
 	}
 	w.writer = newWriter(w.state.Ledger)
 	writes := make(chan struct{})
@@ -126,7 +126,11 @@ func (l Live) Run(ctx context.Context) error {
 	err = work.Wait()
 	w.writer.end()
 	<-writes
-	err = errors.Join(err, w.close())
+	return unlessStopped(errors.Join(err, w.close()))
+}
+
+// unlessStopped is nil for what a gateway ends with that was told to.
+func unlessStopped(err error) error {
 	if errors.Is(err, context.Canceled) {
 		return nil
 	}
