@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"os"
 	"os/exec"
 	"os/signal"
 	"strings"
@@ -19,6 +18,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"bellwether/internal/processtest"
 )
 
 var starts = flag.Int("starts", 5, "how often the lock test starts a gateway while orders are given")
@@ -32,9 +33,9 @@ type locker struct {
 	Order *MemberOrder // nil: be a gateway until SIGTERM
 }
 
-func lockJob(b []byte) error {
+func lockJob(job string) error {
 	var j locker
-	if err := json.Unmarshal(b, &j); err != nil {
+	if err := json.Unmarshal([]byte(job), &j); err != nil {
 		return err
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM)
@@ -54,8 +55,7 @@ func (j locker) start(t *testing.T) (cmd *exec.Cmd, wait func() error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd = exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), lockInstead+"="+string(spec))
+	cmd = processtest.Again(t, lockInstead, string(spec))
 	var said bytes.Buffer
 	cmd.Stderr = &said
 	if err := cmd.Start(); err != nil {

@@ -119,15 +119,15 @@ func sameReport(said, found zone.NetworkReport) error {
 		if i >= len(said.Named) || i >= len(found.Named) {
 			return failf(field+".named", "it names %d services, the evidence %d", len(said.Named), len(found.Named))
 		}
-		if name := apart(said.Named[i], found.Named[i]); name != "" {
+		if name := unlike(said.Named[i], found.Named[i]); name != "" {
 			return failf(fmt.Sprintf("%s.named[%d].%s", field, i, name), "it says %q, the evidence %q", said.Named[i], found.Named[i])
 		}
 	}
 	return nil
 }
 
-// apart names the first field in which two services differ, "" if none.
-func apart(a, b zone.Strange) string {
+// unlike names the first field in which two services differ, "" if none.
+func unlike(a, b zone.Strange) string {
 	switch {
 	case a.Proto != b.Proto:
 		return "proto"
