@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"os"
+	"net/netip"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -72,6 +73,14 @@ func FuzzParseAlert(f *testing.F) {
 		}
 		f.Add(b)
 	}
+	held := someAlert(3)
+	held.Network = &zone.AlertNetwork{Names: zone.Hash{1}, Evidence: zone.NetworkReport{Packets: 1, Outside: 1,
+		Named: []zone.Strange{{Proto: 6, Port: 23, Hosts: 1, Packets: 1, First: netip.MustParseAddr("2001:db8::1")}}}}
+	b, err := held.Canonical()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b)
 	f.Add([]byte(`{"zone":""}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		a, err := ParseAlert(b)
