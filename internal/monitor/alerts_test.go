@@ -1,8 +1,8 @@
 package monitor
 
 import (
-	"os"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
