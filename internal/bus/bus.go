@@ -5,10 +5,11 @@
 // # What it promises
 //
 // A receipt goes out only when the transaction stands on the ledger, durably, and
-// its payload in the store. What stands there is delivered to whom it is for, in
-// the order of the ledger, again and again until it is acknowledged, over
-// reconnects and restarts of both sides; a position tells a repetition. Only what
-// the store has dropped by age or size is not delivered any more, and is counted.
+// its payload in the store; what the contract refuses is in neither. What stands
+// there is delivered to whom it is for, in the order of the ledger, again and again
+// until it is acknowledged, over reconnects and restarts of both sides; a position
+// tells a repetition. Only what the store has dropped by age or size is not
+// delivered any more, and is counted.
 //
 // Delivery goes by the ledger alone: the hub follows its blocks, whoever made
 // them. A block that ends somebody's standing ends the session.
@@ -22,10 +23,13 @@
 //
 // # Bounds
 //
-// Each session has at most message.Credit transactions and as many deliveries
-// under way. Nothing waits for a slow reader: who does not take a frame in time is
-// disconnected. Of what waits for a member, a bounded number of positions is in
-// memory, and the rest is read from the ledger when its turn comes.
+// What one member hands in, over all its sessions, is bounded by bytes and by
+// number, and who hands in more waits. Each session has at most message.Credit
+// transactions, few reads among them, and as many deliveries under way. When the
+// store is full, who has most in it loses its oldest. Nothing waits for a slow
+// reader: who does not take a frame in time is disconnected. Of what waits for a
+// member, a bounded number of positions is in memory, and the rest is read from the
+// ledger when its turn comes.
 package bus
 
 import (
@@ -50,13 +54,22 @@ import (
 type Options struct {
 	Max     int           // members with a session at a time: 4096
 	Keep    time.Duration // how long payloads are kept: 168h; below 0 for ever
-	KeepMax int64         // and how many bytes of them: 1 GiB
+	KeepMax int64         // and how many bytes of them: 1 GiB, at least two segments
 	Ask     bool          // an operator has to admit again whose ticket does not hold any more
 	Rate    int           // bytes that one member may hand in each second: 4 MiB, and as many at once
+	// Messages is how many transactions and lookups one member may hand in each second:
+	// 100, and ten times as many at once. One to everyone is one more for every
+	// perDelivery members.
+	Messages int
 	// OnMessage hears of each message that stands on the ledger. It must not block.
 	OnMessage func(Heard)
 	Log       *slog.Logger // nil: nothing is logged
+
+	patience time.Duration // with who takes no frame: writeFor
 }
+
+// messagesBurst is for how long a member may have been silent to its advantage.
+const messagesBurst = 10 * time.Second
 
 // Heard is a message that stands on the ledger.
 type Heard struct {
@@ -80,6 +93,12 @@ func (o *Options) fill() {
 	}
 	if o.Rate == 0 {
 		o.Rate = 4 << 20
+	}
+	if o.Messages == 0 {
+		o.Messages = 100
+	}
+	if o.patience == 0 {
+		o.patience = writeFor
 	}
 	if o.OnMessage == nil {
 		o.OnMessage = func(Heard) {}
@@ -122,6 +141,8 @@ type Hub struct {
 	expires  atomic.Uint64 // the block at which the first session's ticket does not hold any more
 	opened   bool          // the ledger's past was followed
 
+	validator contract.Validator // the committer's, to judge before it stores
+
 	mu       sync.Mutex // guards what follows
 	members  map[zone.MemberID]*member
 	sessions map[*session]bool
@@ -160,7 +181,7 @@ func (h *Hub) open(ctx context.Context, dir string) (err error) {
 	if h.tls, err = LoadCertificate(dir); err != nil {
 		return err
 	}
-	if h.payloads, err = openPayloads(dir, h.o.Keep, h.o.KeepMax); err != nil {
+	if h.payloads, err = openPayloads(dir, h.o.Keep, h.o.KeepMax, h.o.Log); err != nil {
 		return err
 	}
 	if h.objects, err = openObjects(dir, h.ledger.State()); err != nil {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"bellwether/internal/contract"
+	"bellwether/internal/ledger"
 	"bellwether/internal/message"
 	"bellwether/internal/zone"
 )
@@ -90,36 +91,31 @@ func (h *Hub) gather(ctx context.Context, first *item, until time.Time) []*item 
 	return batch
 }
 
-// submit brings a batch to the ledger: payloads first, durably; then the
-// transactions, in one or more blocks; then everything goes its way.
+// submit brings a batch to the ledger: what the contract takes has its payload
+// stored first, durably; then the transactions come in one or more blocks; then
+// everything goes its way.
 func (h *Hub) submit(ctx context.Context, batch []*item) error {
-	ready, err := h.sort(ctx, batch)
+	ready, err := h.sort(batch)
 	if err != nil {
+		return err
+	}
+	if ready, err = h.judge(ready); err != nil {
 		return err
 	}
 	if err := h.store(ready); err != nil {
 		return err
 	}
-	refuse := func(it *item, code contract.Code, reason string) {
-		h.objects.refused(it.tx.ID)
-		h.refuse(it, code, reason)
-	}
 	mine := make(map[string]*item, len(ready))
-	broken := map[zone.MemberID]bool{} // one of its transactions was refused
+	taken, err := h.pass(ready, func(it *item) error { return h.ledger.SubmitChecked(ctx, it.checked) })
+	if err != nil {
+		return err
+	}
+	for _, it := range taken {
+		mine[string(it.checked.Raw())] = it
+	}
 	for _, it := range ready {
-		if broken[it.tx.Member] {
-			refuse(it, contract.CodeOrder, "one before it was refused")
-			continue
-		}
-		var refused *contract.RejectError
-		switch err := h.ledger.SubmitChecked(ctx, it.checked); {
-		case err == nil:
-			mine[string(it.checked.Raw())] = it
-		case errors.As(err, &refused):
-			broken[it.tx.Member] = true
-			refuse(it, refused.Code, refused.Reason)
-		default:
-			return err
+		if mine[string(it.checked.Raw())] == nil {
+			h.objects.refused(it.tx.ID)
 		}
 	}
 	if err := h.ledger.Commit(ctx); err != nil {
@@ -134,11 +130,65 @@ func (h *Hub) submit(ctx context.Context, batch []*item) error {
 	return nil
 }
 
+// judge refuses what the contract would refuse now, so that nothing of it is stored.
+// The ledger has the last word: others may write to it in between.
+func (h *Hub) judge(ready []*item) ([]*item, error) {
+	t, height := newTrial(h.ledger.State()), h.ledger.Height()
+	return h.pass(ready, func(it *item) error { return h.validator.ApplyChecked(t, height, it.checked) })
+}
+
+// trial is the ledger's state with what a batch would write. It keeps the values
+// that it is given. Keys are the ledger's alone: for what members say, the contract
+// lists none.
+type trial struct {
+	ledger.Reader
+	written map[string][]byte // nil: taken away
+}
+
+func newTrial(state ledger.Reader) *trial { return &trial{state, map[string][]byte{}} }
+
+// Get gives what was written, else what the ledger has.
+func (t *trial) Get(key string) ([]byte, error) {
+	if value, ok := t.written[key]; ok {
+		return value, nil
+	}
+	return t.Reader.Get(key)
+}
+
+// Put leaves the ledger as it is.
+func (t *trial) Put(key string, value []byte) error {
+	t.written[key] = value
+	return nil
+}
+
+// pass has each item judged in its turn, and gives those that are let through. A
+// member is told what is refused, and with that what it sent behind it.
+func (h *Hub) pass(items []*item, judge func(*item) error) (passed []*item, err error) {
+	broken := map[zone.MemberID]bool{} // one of its transactions was refused
+	for _, it := range items {
+		err := error(&contract.RejectError{Code: contract.CodeOrder, Reason: "one before it was refused"})
+		if !broken[it.tx.Member] {
+			err = judge(it)
+		}
+		var refused *contract.RejectError
+		switch {
+		case err == nil:
+			passed = append(passed, it)
+		case errors.As(err, &refused):
+			broken[it.tx.Member] = true
+			h.refuse(it, refused.Code, refused.Reason)
+		default:
+			return nil, err
+		}
+	}
+	return passed, nil
+}
+
 // sort gives the items that come next for their members. What stands on the ledger
 // has its answer at once, what comes twice in the batch has it with the first, so that
 // receipts come in order; what comes too early is refused. So the ledger is never
 // asked to search its past.
-func (h *Hub) sort(ctx context.Context, batch []*item) (ready []*item, err error) {
+func (h *Hub) sort(batch []*item) (ready []*item, err error) {
 	next := map[zone.MemberID]uint64{}
 	first := map[zone.HID]*item{}
 	for _, it := range batch {
@@ -155,9 +205,7 @@ func (h *Hub) sort(ctx context.Context, batch []*item) (ready []*item, err error
 		case twin != nil:
 			twin.again = append(twin.again, it.s)
 		case it.tx.N < n:
-			if err := h.repeat(ctx, it); err != nil {
-				return nil, err
-			}
+			h.repeat(it)
 		case it.tx.N > n:
 			h.refuse(it, contract.CodeOrder, "a number was left out")
 		default:
@@ -170,11 +218,24 @@ func (h *Hub) sort(ctx context.Context, batch []*item) (ready []*item, err error
 	return ready, nil
 }
 
+// ends is what an answer ends behind which nothing comes.
+func (it *item) ends() ending {
+	if b, ok := it.tx.Body.(*contract.Message); ok && b.Op == contract.OpRead {
+		return endsRequest | endsRead
+	}
+	return endsRequest
+}
+
 // answer answers a transaction to all who handed it in.
 func (it *item) answer(f message.Frame) {
-	for _, s := range append(it.again, it.s) {
-		s.answer(f)
+	for _, s := range it.again {
+		s.answer(f, it.ends())
 	}
+	if _, there := f.(*message.Receipt); there {
+		it.s.answer(f, endsRequest) // the object comes behind it, if it is a read
+		return
+	}
+	it.s.answer(f, it.ends())
 }
 
 // store makes the payloads durable that go with transactions.
@@ -190,7 +251,7 @@ func (h *Hub) store(ready []*item) error {
 			versions = append(versions, version{Owner: b.To, Name: b.Object, ID: it.tx.ID, Object: it.object, Payload: it.payload})
 		}
 		if !b.Op.OnData() || b.To != it.tx.Member { // somebody else gets it
-			payloads = append(payloads, stored{it.tx.ID, it.payload})
+			payloads = append(payloads, stored{id: it.tx.ID, from: it.tx.Member, payload: it.payload})
 		}
 	}
 	if len(payloads) > 0 {
@@ -213,25 +274,21 @@ func (h *Hub) refuse(it *item, code contract.Code, reason string) {
 
 // repeat answers a transaction whose number was used before: by its receipt if it
 // is the one that used it, and was so lately.
-func (h *Hub) repeat(ctx context.Context, it *item) error {
+func (h *Hub) repeat(it *item) {
 	m := h.member(it.tx.Member)
-	at := m.recent[it.tx.N%message.Credit]
-	if it.tx.N > m.n || m.n-it.tx.N >= message.Credit || at == 0 {
+	then := m.recent[it.tx.N%message.Credit]
+	switch {
+	case it.tx.N > m.n || m.n-it.tx.N >= message.Credit || then.at == 0:
 		h.refuse(it, contract.CodeOrder, "its number was used before")
-		return nil
-	}
-	b, err := h.frames.block(ctx, h.ledger, at.block())
-	if err != nil {
-		return err
-	}
-	there, err := contract.ParseAccepted(b.Txs[at.index()])
-	if err != nil {
-		return err
-	}
-	if there.ID != it.tx.ID {
+	case then.id != [16]byte(it.tx.ID[:]):
 		h.refuse(it, contract.CodeOrder, "another transaction has its number")
-		return nil
+	default:
+		it.s.answer(&message.Receipt{N: it.tx.N, ID: it.tx.ID, Block: then.at.block()}, it.ends())
 	}
-	it.s.answer(&message.Receipt{N: it.tx.N, ID: it.tx.ID, Block: at.block()})
-	return nil
+}
+
+// toEveryone reports a message that is delivered to all members.
+func (it *item) toEveryone() bool {
+	b, ok := it.tx.Body.(*contract.Message)
+	return ok && b.To == zone.Everyone
 }

@@ -60,7 +60,7 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.turnAway(w, r, who, err)
 		return
 	}
-	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{message.Subprotocol}})
+	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{message.Subprotocol}, OnPingReceived: unhurried})
 	if err != nil {
 		h.refusals.note(refusedHello, who.Member, l.guest.RemoteAddr(), err.Error())
 		return

@@ -9,7 +9,6 @@ import (
 	"bellwether/internal/canonical"
 	"bellwether/internal/contract"
 	"bellwether/internal/journal"
-	"bellwether/internal/zone"
 )
 
 // Files are the names of what a hub keeps in its directory beside payloads.
@@ -79,10 +78,11 @@ func checkPayload(rec int, raw []byte) error {
 		_, err := parseHead(raw)
 		return err
 	}
-	if n := len(raw) - len(zone.HID{}); n < contract.PayloadSalt || n > contract.MaxPayload {
-		return fmt.Errorf("%d bytes are no payload with its H-ID", len(raw))
+	one, err := parseStored(raw)
+	if n := len(one.payload); err == nil && (n < contract.PayloadSalt || n > contract.MaxPayload) {
+		err = fmt.Errorf("%d bytes are no payload", n)
 	}
-	return nil
+	return err
 }
 
 // checkVersion holds a version of an object against what was signed.
@@ -104,4 +104,28 @@ func checkVersion(raw []byte) error {
 		return errors.New("the object is not the one that was signed")
 	}
 	return nil
+}
+
+// appender fills a journal that is written anew, with few writes.
+type appender struct {
+	journal *journal.Journal
+	raws    [][]byte
+	bytes   int
+}
+
+// appendBytes are written at once.
+const appendBytes = 4 << 20
+
+func (a *appender) add(raw []byte) error {
+	a.raws, a.bytes = append(a.raws, raw), a.bytes+len(raw)
+	if a.bytes < appendBytes {
+		return nil
+	}
+	return a.flush()
+}
+
+func (a *appender) flush() error {
+	err := a.journal.Append(a.raws...)
+	a.raws, a.bytes = nil, 0
+	return err
 }

@@ -59,7 +59,7 @@ func (h *Hub) take(it *item, at position) (recheck bool, err error) {
 	if tx.Member != "" {
 		m = h.member(tx.Member)
 		m.n = tx.N
-		m.recent[tx.N%message.Credit] = at
+		m.recent[tx.N%message.Credit] = recent{at, [16]byte(tx.ID[:])}
 	}
 	if b, ok := tx.Body.(*contract.Message); ok && h.opened {
 		h.counts.received.Add(1)
@@ -133,7 +133,7 @@ func (h *Hub) answerRead(it *item, b *contract.Message) error {
 	if !ok {
 		h.o.Log.Warn("an object is on the ledger and not in the store", "owner", b.To, "object", b.Object)
 	}
-	it.s.tell(&message.Object{N: it.tx.N, Object: v.Object, Payload: v.Payload})
+	it.s.answer(&message.Object{N: it.tx.N, Object: v.Object, Payload: v.Payload}, endsRead)
 	return nil
 }
 

@@ -41,6 +41,22 @@ type place struct {
 	address string
 	stop    func()
 	log     *lines
+	tight   bool                // sockets take little that is not read
+	between func(Ledger) Ledger // stands before the ledger; nil: nothing does
+}
+
+// tightBytes are the buffers of such a socket.
+const tightBytes = 128 << 10
+
+// tight makes the buffers of what it accepts small.
+type tight struct{ net.Listener }
+
+func (t tight) Accept() (net.Conn, error) {
+	c, err := t.Listener.Accept()
+	if err == nil {
+		err = c.(*net.TCPConn).SetWriteBuffer(tightBytes)
+	}
+	return c, err
 }
 
 // lines is a log that tests read.
@@ -63,6 +79,9 @@ func (l *lines) String() string {
 
 func newPlace(tb testing.TB, o Options) *place {
 	tb.Helper()
+	if o.Messages == 0 {
+		o.Messages = 1 << 20 // tests wait for nothing else
+	}
 	p := &place{TB: tb, dir: tb.TempDir(), options: o, log: &lines{}}
 	p.zone = contract.GroupID(ledgertest.Master().Public().(ed25519.PublicKey), ledgertest.Created, "test")
 	p.options.Log = slog.New(slog.NewTextHandler(p.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -98,11 +117,18 @@ func (p *place) start() {
 	p.zone = z.ID
 	p.desk, err = OpenDesk(filepath.Join(p.dir, "members"), p.zone, ledgertest.Master(), 0)
 	must(err)
-	p.hub, err = Open(p.Context(), filepath.Join(p.dir, "members"), p.zone, ledgertest.Master(), p.ledger, p.desk, p.options)
+	hubs := Ledger(p.ledger)
+	if p.between != nil {
+		hubs = p.between(hubs)
+	}
+	p.hub, err = Open(p.Context(), filepath.Join(p.dir, "members"), p.zone, ledgertest.Master(), hubs, p.desk, p.options)
 	must(err)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(err)
 	p.address = l.Addr().String()
+	if p.tight {
+		l = tight{l}
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- p.hub.Run(ctx, l) }()
@@ -179,6 +205,9 @@ func (f *peer) attempt(ctx context.Context, change func(*message.Hello)) error {
 		return err
 	}
 	c := raw.(*tls.Conn)
+	if f.tight {
+		c.NetConn().(*net.TCPConn).SetReadBuffer(tightBytes)
+	}
 	state := c.ConnectionState()
 	if pin := zone.Hash(sha256.Sum256(state.PeerCertificates[0].RawSubjectPublicKeyInfo)); pin != f.hub.Pin() && !f.blind {
 		return fmt.Errorf("pin %s", pin.Short())

@@ -26,7 +26,7 @@ func (s *session) lookup(ctx context.Context, f *message.Lookup) contract.Code {
 	if err != nil {
 		s.hub.o.Log.Error("lookup", "member", f.Member, "error", err)
 	}
-	s.answer(&message.Member{Member: f.Member, Object: raw})
+	s.answer(&message.Member{Member: f.Member, Object: raw}, endsRequest)
 	return ""
 }
 

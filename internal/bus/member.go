@@ -3,6 +3,7 @@ package bus
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"bellwether/internal/message"
 	"bellwether/internal/zone"
@@ -28,8 +29,8 @@ type member struct {
 	// Of the goroutine that follows the ledger.
 	joined  bool // it has associated
 	revoked bool
-	n       uint64                   // of its newest transaction
-	recent  [message.Credit]position // of its transactions, by their number
+	n       uint64                 // of its newest transaction
+	recent  [message.Credit]recent // of its transactions, by their number
 
 	mu      sync.Mutex // guards what follows
 	cursor  position   // acknowledged up to here
@@ -39,6 +40,22 @@ type member struct {
 	more    bool       // there may be more from upTo on
 	away    bool       // revoked, at upTo
 	session *session   // nil: not connected
+
+	// The moments up to which it has used what it may hand in, in all its sessions.
+	bytesUsed, framesUsed time.Time
+}
+
+// recent is a transaction of a member, told from others by half of its H-ID.
+type recent struct {
+	at position
+	id [16]byte
+}
+
+// named is how many names have a member, which most are.
+func (h *Hub) named() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.members)
 }
 
 // member gives the member of that name, a new one if there is none.
@@ -138,4 +155,21 @@ func (m *member) detach(s *session) {
 	if m.session == s {
 		m.session = nil
 	}
+}
+
+// spend uses up what frames of so many bytes take of what the member may hand in,
+// and says how long it has to wait for that. Another session gives nothing back.
+func (m *member) spend(now time.Time, o *Options, frames, size int) (wait time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	use := func(used *time.Time, rate int, burst time.Duration, n int) {
+		if full := now.Add(-burst); used.Before(full) {
+			*used = full
+		}
+		*used = used.Add(time.Duration(float64(n) / float64(rate) * float64(time.Second)))
+		wait = max(wait, used.Sub(now))
+	}
+	use(&m.bytesUsed, o.Rate, time.Second, size)
+	use(&m.framesUsed, o.Messages, messagesBurst, frames)
+	return wait
 }

@@ -167,17 +167,18 @@ func (o *objects) clear() error {
 	}
 	records := map[zone.HID]int{}
 	j, err := renew(o.path, objectKind, durable.SyncDir, func(j *journal.Journal) error {
+		to := appender{journal: j}
 		for id, rec := range o.records {
 			raw, err := o.journal.Read(rec)
 			if err == nil {
-				err = j.Append(raw)
+				err = to.add(raw)
 			}
 			if err != nil {
 				return err
 			}
 			records[id] = len(records)
 		}
-		return nil
+		return to.flush()
 	})
 	if j != nil {
 		err = errors.Join(err, o.journal.Close())

@@ -1,9 +1,9 @@
 package bus
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,26 +15,35 @@ import (
 )
 
 // payloadKind is the kind of the journals that payloads are kept in. Record 0 is a
-// segment's head, and the others are payloads with the H-ID of their message.
+// segment's head, and the others are payloads with what is known of them.
 const payloadKind = "payloads"
 
 const (
-	segmentGlob  = "payloads-*.log"
-	segmentName  = "payloads-%08d.log"
-	segmentBytes = 16 << 20 // begins another one
-	maxLoaded    = 4        // older segments with their index in memory
+	segmentGlob    = "payloads-*.log"
+	segmentName    = "payloads-%08d.log"
+	segmentBytes   = 16 << 20 // begins another one
+	segmentRecords = 1 << 16  // likewise
+	maxLoaded      = 4        // older segments with their index in memory
 )
 
-// payloads keeps the payloads of messages in segments, so that old ones go as whole
-// files. A message's payload is in the newest segment that was begun no later than
-// the block that it stands in: a payload is stored before its block is made, and
-// a segment is begun only when nothing is between the two.
+// payloads keeps the payloads of messages in segments. A message's payload is in
+// the newest segment that was begun no later than the block that it stands in: a
+// payload is stored before its block is made, and a segment is begun only when
+// nothing is between the two. retain.go has what is kept of them, and how long.
 type payloads struct {
 	dir     string
 	keep    time.Duration
 	keepMax int64
+	full    int64 // bytes that begin another segment
+	log     *slog.Logger
 
-	mu       sync.Mutex // guards what follows
+	// Of the goroutine that stores.
+	bytes   int64 // of all segments
+	senders map[zone.MemberID]*sender
+	making  bool  // room: some senders have an excess
+	work    int64 // bytes of segments that may be written anew before the next payload; below 0 they were
+
+	mu       sync.Mutex // guards what follows; whoever stores reads it without
 	segments []*segment // oldest first; the last one is written
 	next     zone.SeqID // of the next payload
 	dropped  int64      // payloads that were removed by age or size
@@ -46,65 +55,63 @@ type payloads struct {
 type segment struct {
 	number  uint64
 	head    head
-	bytes   int64
-	records uint64            // payloads in it
+	bytes   int64 // of the file
+	records int   // payloads in it
+	tally   map[*sender]share
 	journal *journal.Journal  // nil: not in memory
 	index   map[uint64]uint32 // record by the first 8 bytes of the H-ID
+	into    *segment          // that it was merged into; nil: it is there
 }
 
-// head is a segment's record 0: three integers of 8 bytes, big-endian.
-type head struct {
-	base   zone.SeqID // of its first payload
-	height uint64     // of the ledger when it was begun
-	begun  zone.Time
-}
-
-const headBytes = 24
-
-func (h head) bytes() []byte {
-	b := binary.BigEndian.AppendUint64(nil, uint64(h.base))
-	b = binary.BigEndian.AppendUint64(b, h.height)
-	return binary.BigEndian.AppendUint64(b, uint64(h.begun))
-}
-
-func parseHead(raw []byte) (head, error) {
-	if len(raw) != headBytes {
-		return head{}, fmt.Errorf("a segment's head of %d bytes, want %d", len(raw), headBytes)
+func openPayloads(dir string, keep time.Duration, keepMax int64, log *slog.Logger) (*payloads, error) {
+	p := &payloads{dir: dir, keep: keep, keepMax: max(keepMax, 2*segmentBytes), full: segmentBytes, log: log, next: 1, senders: map[zone.MemberID]*sender{}}
+	paths, err := segmentsIn(dir)
+	if err != nil {
+		return nil, err
 	}
-	be := binary.BigEndian
-	return head{zone.SeqID(be.Uint64(raw)), be.Uint64(raw[8:]), zone.Time(be.Uint64(raw[16:]))}, nil
+	through := uint64(0) // the segments up to there were merged
+	for i, path := range paths {
+		s := &segment{tally: map[*sender]share{}}
+		if _, err := fmt.Sscanf(filepath.Base(path), segmentName, &s.number); err != nil {
+			return nil, fmt.Errorf("%s is not a segment of payloads", path)
+		}
+		if i > 0 && s.number <= through { // a crash left it behind its contents
+			if err := os.Remove(path); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if i == len(paths)-1 {
+			if err := p.load(s, journal.Open); err != nil {
+				return nil, err
+			}
+		}
+		if err := p.readHead(s); err != nil {
+			return nil, err
+		}
+		through = s.head.Through
+		p.segments = append(p.segments, s)
+	}
+	return p, p.countAll()
 }
 
-func openPayloads(dir string, keep time.Duration, keepMax int64) (*payloads, error) {
-	p := &payloads{dir: dir, keep: keep, keepMax: max(keepMax, 2*segmentBytes), next: 1}
+// segmentsIn gives the segments' paths. It removes what a crash left unfinished.
+func segmentsIn(dir string) ([]string, error) {
+	unfinished, err := filepath.Glob(filepath.Join(dir, ".new-"+segmentGlob))
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range unfinished {
+		if err := os.Remove(path); err != nil {
+			return nil, err
+		}
+	}
 	paths, err := filepath.Glob(filepath.Join(dir, segmentGlob))
 	if err != nil {
 		return nil, err
 	}
 	slices.Sort(paths)
-	if paths, err = withoutEmpty(paths); err != nil {
-		return nil, err
-	}
-	for i, path := range paths {
-		s := &segment{}
-		if _, err := fmt.Sscanf(filepath.Base(path), segmentName, &s.number); err != nil {
-			return nil, fmt.Errorf("%s is not a segment of payloads", path)
-		}
-		if i == len(paths)-1 {
-			if err = p.load(s, journal.Open); err == nil {
-				s.records = uint64(max(0, s.journal.Len()-1))
-			}
-		}
-		if err == nil {
-			err = p.readHead(s)
-		}
-		if err != nil {
-			return nil, err
-		}
-		p.segments = append(p.segments, s)
-	}
-	p.count()
-	return p, nil
+	return withoutEmpty(paths)
 }
 
 // withoutEmpty removes the last segment if a crash left it without its head.
@@ -122,16 +129,6 @@ func withoutEmpty(paths []string) ([]string, error) {
 		return paths, err
 	}
 	return paths[:last], os.Remove(paths[last])
-}
-
-// count fills in what a segment's successor says of it.
-func (p *payloads) count() {
-	for i, s := range p.segments {
-		if i+1 < len(p.segments) {
-			s.records = uint64(p.segments[i+1].head.base - s.head.base)
-		}
-		p.next = s.head.base + zone.SeqID(s.records)
-	}
 }
 
 func (p *payloads) path(s *segment) string {
@@ -161,11 +158,9 @@ func (p *payloads) load(s *segment, open func(string, string, func(int, []byte) 
 			_, err := parseHead(raw)
 			return err
 		}
-		if len(raw) < len(zone.HID{}) {
-			return fmt.Errorf("%d bytes are no payload with its H-ID", len(raw))
-		}
-		index[prefix(zone.HID(raw[:32]))] = uint32(rec)
-		return nil
+		one, err := parseStored(raw)
+		index[prefix(one.id)] = uint32(rec)
+		return err
 	})
 	if err != nil {
 		return err
@@ -174,34 +169,36 @@ func (p *payloads) load(s *segment, open func(string, string, func(int, []byte) 
 	return nil
 }
 
-func prefix(id zone.HID) uint64 { return binary.BigEndian.Uint64(id[:]) }
-
-// stored is a payload with the H-ID of its message.
-type stored struct {
-	id      zone.HID
-	payload []byte
-}
-
 // add stores payloads durably. Height is the ledger's: whatever is stored here
 // comes into a block that is not below it.
 func (p *payloads) add(height uint64, now zone.Time, all []stored) error {
+	raws := make([][]byte, len(all))
+	size := int64(0)
+	for i := range all {
+		all[i].seq = p.next + zone.SeqID(i)
+		raws[i] = all[i].bytes()
+		size += int64(len(raws[i]) + journal.Overhead)
+	}
+	if err := p.makeRoom(height, now, size); err != nil {
+		return err
+	}
 	s, err := p.open(height, now)
 	if err != nil {
 		return err
 	}
-	raws := make([][]byte, len(all))
-	for i, one := range all {
-		raws[i] = append(one.id[:], one.payload...)
-	}
+	first := s.journal.Len()
 	if err := s.journal.Append(raws...); err != nil {
 		return err
 	}
+	for i, one := range all {
+		p.count(s, one.from, share{1, uint32(len(raws[i]) + journal.Overhead)})
+	}
+	s.bytes += size
+	p.bytes += size
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i, one := range all {
-		s.records++
-		s.index[prefix(one.id)] = uint32(s.records)
-		s.bytes += int64(len(raws[i]))
+		s.index[prefix(one.id)] = uint32(first + i)
 	}
 	p.next += zone.SeqID(len(all))
 	return nil
@@ -211,53 +208,44 @@ func (p *payloads) add(height uint64, now zone.Time, all []stored) error {
 func (p *payloads) open(height uint64, now zone.Time) (*segment, error) {
 	if n := len(p.segments); n > 0 {
 		s := p.segments[n-1]
-		old := p.keep > 0 && now.Sub(s.head.begun) > p.keep/8
-		if s.bytes < segmentBytes && !(old && s.records > 0) {
+		old := p.keep > 0 && now.Sub(s.head.Begun) > p.keep/8
+		if s.bytes < p.full && s.records < segmentRecords && !(old && s.records > 0) {
 			return s, nil
 		}
 	}
-	s := &segment{head: head{p.next, height, now}, index: map[uint64]uint32{}}
+	s, err := p.begin(height, now)
+	if err != nil {
+		return nil, err
+	}
+	return s, p.expire(now)
+}
+
+// begin begins another segment.
+func (p *payloads) begin(height uint64, now zone.Time) (*segment, error) {
+	s := &segment{head: head{Base: p.next, Height: height, Begun: now}, tally: map[*sender]share{}, index: map[uint64]uint32{}}
 	if n := len(p.segments); n > 0 {
 		s.number = p.segments[n-1].number + 1
+		s.head.Before = listed(p.segments[n-1].tally)
 	}
 	var err error
 	if s.journal, err = journal.Open(p.path(s), payloadKind, nil); err != nil {
 		return nil, err
 	}
-	if err := s.journal.Append(s.head.bytes()); err != nil {
+	raw := s.head.bytes()
+	if err := s.journal.Append(raw); err != nil {
 		return nil, err
 	}
+	s.bytes = int64(len(raw) + journal.Overhead)
+	p.bytes += s.bytes
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.segments = append(p.segments, s)
-	p.old.Lock()
-	defer p.old.Unlock()
 	if n := len(p.segments); n > 1 {
+		p.old.Lock()
+		defer p.old.Unlock()
 		p.used(p.segments[n-2])
 	}
-	return s, p.retain(now)
-}
-
-// retain removes the segments that are too old, or too much. The caller holds both
-// locks.
-func (p *payloads) retain(now zone.Time) error {
-	total := int64(0)
-	for _, s := range p.segments {
-		total += s.bytes
-	}
-	var errs []error
-	for len(p.segments) > 1 {
-		s, next := p.segments[0], p.segments[1]
-		if total <= p.keepMax && (p.keep <= 0 || now.Sub(next.head.begun) <= p.keep) {
-			break
-		}
-		total -= s.bytes
-		p.dropped += int64(s.records)
-		p.segments = p.segments[1:]
-		p.loaded = slices.DeleteFunc(p.loaded, func(l *segment) bool { return l == s })
-		errs = append(errs, s.unload(), os.Remove(p.path(s)))
-	}
-	return errors.Join(errs...)
+	return s, nil
 }
 
 // used keeps a segment in memory, in the place of the one that was not used for
@@ -268,6 +256,13 @@ func (p *payloads) used(s *segment) {
 		p.loaded[0].unload()
 		p.loaded = p.loaded[1:]
 	}
+}
+
+// forget takes a segment out of memory that is no more, or another one. The caller
+// holds the lock of old ones.
+func (p *payloads) forget(s *segment) error {
+	p.loaded = slices.DeleteFunc(p.loaded, func(l *segment) bool { return l == s })
+	return s.unload()
 }
 
 func (s *segment) unload() error {
@@ -284,7 +279,7 @@ func (s *segment) unload() error {
 func (p *payloads) find(id zone.HID, block uint64) ([]byte, error) {
 	p.mu.Lock()
 	n := len(p.segments)
-	for n > 0 && p.segments[n-1].head.height > block {
+	for n > 0 && p.segments[n-1].head.Height > block {
 		n--
 	}
 	if n == 0 {
@@ -299,6 +294,9 @@ func (p *payloads) find(id zone.HID, block uint64) ([]byte, error) {
 	p.mu.Unlock() // whoever stores does not wait for old files
 	p.old.Lock()
 	defer p.old.Unlock()
+	for s.into != nil {
+		s = s.into
+	}
 	if s.journal == nil {
 		if err := p.load(s, journal.View); errors.Is(err, os.ErrNotExist) {
 			return nil, nil // dropped meanwhile
@@ -316,10 +314,14 @@ func (s *segment) read(id zone.HID) ([]byte, error) {
 		return nil, nil
 	}
 	raw, err := s.journal.Read(int(rec))
-	if err != nil || zone.HID(raw[:32]) != id {
+	if err != nil {
 		return nil, err
 	}
-	return raw[32:], nil
+	one, err := parseStored(raw)
+	if err != nil || one.id != id {
+		return nil, err
+	}
+	return one.payload, nil
 }
 
 func (p *payloads) droppedSoFar() int64 {

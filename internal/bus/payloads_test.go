@@ -2,6 +2,7 @@ package bus
 
 import (
 	"bytes"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"testing"
@@ -17,7 +18,7 @@ func TestPayloads(t *testing.T) {
 	dir := t.TempDir()
 	open := func() *payloads {
 		t.Helper()
-		p, err := openPayloads(dir, 8*time.Hour, 1<<40)
+		p, err := openPayloads(dir, 8*time.Hour, 1<<40, slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -39,7 +40,7 @@ func TestPayloads(t *testing.T) {
 				t.Fatalf("the next SEQ-ID is %d, want %d", p.next, i+1)
 			}
 		}
-		if err := p.add(uint64(i), at, []stored{{id(i), []byte{byte(i)}}}); err != nil {
+		if err := p.add(uint64(i), at, []stored{{id: id(i), from: "a", payload: []byte{byte(i)}}}); err != nil {
 			t.Fatal(err)
 		}
 		at = at.Add(20 * time.Minute)
@@ -47,7 +48,7 @@ func TestPayloads(t *testing.T) {
 	if len(p.segments) < 5 {
 		t.Errorf("%d segments, %d dropped", len(p.segments), p.dropped)
 	}
-	gone := int(p.segments[0].head.base) - 1
+	gone := int(p.segments[0].head.Base) - 1
 	there := 0
 	for _, p := range []*payloads{p, open()} {
 		for i := range n {

@@ -46,8 +46,8 @@ func (h *Hub) Say(ctx context.Context, what Say) (zone.HID, error) {
 	}
 }
 
-// say is the committer's part: payload first, then the transaction. The error is
-// one of the hub.
+// say is the committer's part: what the contract takes has its payload stored first,
+// then comes the transaction. The error is one of the hub.
 func (h *Hub) say(ctx context.Context, w *saying) error {
 	defer close(w.done)
 	tx, payload, err := h.compose(w.Say)
@@ -65,13 +65,17 @@ func (h *Hub) say(ctx context.Context, w *saying) error {
 	if err != nil {
 		return err
 	}
-	if w.id, err = contract.ID(raw); err != nil {
-		return err
+	c, err := contract.Check(raw)
+	if err == nil {
+		w.id = c.Tx().ID
+		err = h.validator.ApplyChecked(newTrial(h.ledger.State()), h.ledger.Height(), c)
 	}
-	if err := h.payloads.add(h.ledger.Height(), now, []stored{{w.id, payload}}); err != nil {
-		return err
+	if err == nil {
+		err = h.payloads.add(h.ledger.Height(), now, []stored{{id: w.id, from: zone.Master, payload: payload}})
 	}
-	err = h.ledger.Submit(ctx, raw)
+	if err == nil {
+		err = h.ledger.SubmitChecked(ctx, c)
+	}
 	if refused := (*contract.RejectError)(nil); errors.As(err, &refused) {
 		w.err = err
 		return nil

@@ -20,7 +20,17 @@ const (
 	pingEvery   = 12 * time.Second       // and as long for the answer, so that a dead one is found in twice that
 	writeFor    = 10 * time.Second       // one frame
 	farewellFor = 150 * time.Millisecond // the last frame, and the end of a connection that takes none
+	answerPing  = 50 * time.Millisecond  // after it came, and what comes behind it waits: pings cost a follower nothing else
 )
+
+// unhurried lets a ping be answered.
+func unhurried(context.Context, []byte) bool {
+	time.Sleep(answerPing)
+	return true
+}
+
+// perDelivery is how many deliveries cost as much as a transaction that leads to one.
+const perDelivery = 8
 
 // The codes of the last frame beside those of contract.
 const (
@@ -43,6 +53,7 @@ type session struct {
 	from  net.Addr
 
 	credit chan struct{} // one for each transaction or lookup without an answer
+	reads  chan struct{} // one for each read of them; its object may wait to be written
 	wake   chan struct{} // there is something to write; has room for one
 	done   chan struct{} // the session ends
 
@@ -56,21 +67,30 @@ type session struct {
 	member *member          // nil: it is none, or not yet
 	out    []outgoing
 	bye    contract.Code // why it ends; empty: it does not
-
-	tokens   int // of the reader: bytes that it may hand in now
-	refilled time.Time
 }
 
-// outgoing is a frame to be written; answers give the credit back.
+// outgoing is a frame to be written. Then what it ends may come anew.
 type outgoing struct {
-	raw     []byte
-	answers bool
+	raw  []byte
+	ends ending
 }
+
+// ending is what a frame ends: a transaction or a lookup, or a read that has no
+// object yet, or both.
+type ending uint8
+
+const (
+	endsRequest ending = 1 << iota
+	endsRead
+)
+
+// maxReads is how many reads of one session may be under way: their objects are
+// what is largest of all that waits for a slow reader.
+const maxReads = 4
 
 func (h *Hub) newSession(conn *websocket.Conn, below net.Conn, id message.Identity) *session {
-	now := time.Now()
-	return &session{hub: h, conn: conn, below: below, id: id, from: below.RemoteAddr(), credit: make(chan struct{}, message.Credit), wake: make(chan struct{}, 1),
-		done: make(chan struct{}), tokens: h.o.Rate, refilled: now}
+	return &session{hub: h, conn: conn, below: below, id: id, from: below.RemoteAddr(), credit: make(chan struct{}, message.Credit), reads: make(chan struct{}, maxReads), wake: make(chan struct{}, 1),
+		done: make(chan struct{})}
 }
 
 func (s *session) standing() message.Standing {
@@ -103,19 +123,18 @@ func (s *session) nudge() {
 	}
 }
 
-// answer queues a frame that answers a transaction or a lookup, tell any other.
-// There are never more than the credit allows.
-func (s *session) answer(f message.Frame) { s.queue(f, true) }
-func (s *session) tell(f message.Frame)   { s.queue(f, false) }
+// tell queues a frame, answer one that ends something. There are never more than
+// the credit allows.
+func (s *session) tell(f message.Frame) { s.answer(f, 0) }
 
-func (s *session) queue(f message.Frame, answers bool) {
+func (s *session) answer(f message.Frame, ends ending) {
 	raw, err := message.Bytes(f)
 	if err != nil {
 		panic(err) // every frame has an encoding
 	}
 	s.mu.Lock()
 	if s.bye == "" {
-		s.out = append(s.out, outgoing{raw, answers})
+		s.out = append(s.out, outgoing{raw, ends})
 	}
 	s.mu.Unlock()
 	s.nudge()
@@ -192,8 +211,11 @@ func (s *session) flush(ctx context.Context) error {
 			if err := s.put(ctx, o.raw); err != nil {
 				return err
 			}
-			if o.answers {
+			if o.ends&endsRequest > 0 {
 				<-s.credit
+			}
+			if o.ends&endsRead > 0 {
+				<-s.reads
 			}
 		}
 		more := false
@@ -239,7 +261,7 @@ func (s *session) put(ctx context.Context, raw []byte) error {
 		return context.Canceled
 	default:
 	}
-	ctx, stop := context.WithTimeout(ctx, writeFor)
+	ctx, stop := context.WithTimeout(ctx, s.hub.o.patience)
 	defer stop()
 	return s.conn.Write(ctx, websocket.MessageBinary, raw)
 }
@@ -296,17 +318,18 @@ func (s *session) take(ctx context.Context, f message.Frame, size int) contract.
 	}
 	switch f := f.(type) {
 	case *message.Ack:
-		if f.Position >= s.hub.lowest { // else of the time before a backup was restored
-			s.acknowledge(position(f.Position - s.hub.lowest))
+		// A position below was of the time before a backup was restored.
+		if f.Position >= s.hub.lowest && s.acknowledge(position(f.Position-s.hub.lowest)) || s.pay(1, size) {
+			return ""
 		}
-		return ""
+		return byeClosed
 	case *message.Lookup:
-		if !s.pay(lookupCost) || !s.borrow(ctx) {
+		if !s.pay(1, lookupCost) || !s.borrow(ctx, s.credit) {
 			return byeClosed
 		}
 		return s.lookup(ctx, f)
 	case *message.Submit:
-		if !s.pay(size) || !s.borrow(ctx) {
+		if !s.pay(1, size) || !s.borrow(ctx, s.credit) {
 			return byeClosed
 		}
 		return s.submit(ctx, f)
@@ -315,10 +338,10 @@ func (s *session) take(ctx context.Context, f message.Frame, size int) contract.
 	return byeProtocol
 }
 
-// borrow takes credit for one answer.
-func (s *session) borrow(ctx context.Context) bool {
+// borrow takes credit of a kind for one answer.
+func (s *session) borrow(ctx context.Context, credit chan struct{}) bool {
 	select {
-	case s.credit <- struct{}{}:
+	case credit <- struct{}{}:
 		return true
 	case <-s.done:
 	case <-ctx.Done():
@@ -326,39 +349,42 @@ func (s *session) borrow(ctx context.Context) bool {
 	return false
 }
 
-// pay waits until the member may hand in so many bytes.
-func (s *session) pay(size int) bool {
-	now, rate := time.Now(), s.hub.o.Rate
-	s.tokens = min(rate, s.tokens+int(min(now.Sub(s.refilled).Seconds(), 1)*float64(rate)))
-	s.refilled = now
-	s.tokens -= size
-	if s.tokens >= 0 {
+// pay waits until the member may hand in so many frames more, of so many bytes.
+func (s *session) pay(frames, size int) bool {
+	wait := s.hub.member(s.id.Member).spend(time.Now(), &s.hub.o, frames, size)
+	if wait <= 0 {
 		return true
 	}
 	select {
-	case <-time.After(time.Duration(float64(-s.tokens) / float64(rate) * float64(time.Second))):
+	case <-time.After(wait):
 		return true
 	case <-s.done:
 		return false
 	}
 }
 
-func (s *session) acknowledge(at position) {
+// acknowledge reports whether there was anything to be acknowledged.
+func (s *session) acknowledge(at position) bool {
 	s.mu.Lock()
 	m := s.member
 	s.mu.Unlock()
 	if m == nil {
-		return
+		return false
 	}
-	if cursor, changed := m.acknowledge(s, at); changed {
+	cursor, changed := m.acknowledge(s, at)
+	if changed {
 		s.hub.cursors.set(m.name, cursor)
 		s.nudge()
 	}
+	return changed
 }
 
 // submit hands a transaction to the committer, if it is the follower's own.
 func (s *session) submit(ctx context.Context, f *message.Submit) contract.Code {
 	it, err := s.item(f)
+	if it != nil && it.ends()&endsRead > 0 && !s.borrow(ctx, s.reads) {
+		return byeClosed
+	}
 	var refused *contract.RejectError
 	switch {
 	case errors.As(err, &refused) && it != nil:
@@ -367,6 +393,8 @@ func (s *session) submit(ctx context.Context, f *message.Submit) contract.Code {
 	case err != nil:
 		s.hub.refusals.note("transaction", s.id.Member, s.from, err.Error())
 		return byeProtocol
+	case it.toEveryone() && !s.pay(s.hub.named()/perDelivery, 0):
+		return byeClosed
 	}
 	select {
 	case s.hub.queue <- it:

@@ -48,6 +48,9 @@ ledger:
 # members:                    # devices that speak, see docs/members.md
 #   listen: ":8443"
 #   address: gateway.lan:8443 # as invites show it
+#   rate: 4MiB                # that one member may hand in each second
+#   messages: 100             # likewise; ten times as many at once
+#   keep_max: 1GiB            # contents of messages
 # alerts:
 #   file: /var/log/bellwether/eve.json
 `

@@ -35,7 +35,7 @@ type MembersConfig struct {
 	// Max is how many members may be connected. Default 4096.
 	Max int `yaml:"max"`
 	// Keep and KeepMax bound what is kept of messages' contents. Default 168h (7
-	// days) and 1GiB.
+	// days) and 1GiB; no less than 32MiB.
 	Keep    Duration `yaml:"keep"`
 	KeepMax Bytes    `yaml:"keep_max"`
 	// TicketBlocks is how many blocks a ticket holds for. Default 100 million.
@@ -45,6 +45,10 @@ type MembersConfig struct {
 	Unwatched bool `yaml:"unwatched"`
 	// Rate is how many bytes one member may hand in each second. Default 4MiB.
 	Rate Bytes `yaml:"rate"`
+	// Messages is how many messages and lookups one member may hand in each second,
+	// and ten times as many at once. Default 100. Who hands in more waits. A message
+	// to everyone counts as one more for every eight members.
+	Messages int `yaml:"messages"`
 }
 
 // The values of MembersConfig.Renew.
@@ -56,8 +60,11 @@ const (
 // memberBlockTxs are the transactions that fill a block of a zone with members.
 const memberBlockTxs = 1000
 
-// maxRate bounds members.rate.
-const maxRate = 1 << 30
+// The bounds of members.rate and members.messages.
+const (
+	maxRate     = 1 << 30
+	maxMessages = 1_000_000
+)
 
 func (c MembersConfig) validate() error {
 	var errs []error
@@ -79,11 +86,12 @@ func (c MembersConfig) validate() error {
 	bad(c.TicketBlocks < 0, "ticket_blocks is %d: want 1 or more", c.TicketBlocks)
 	bad(c.Rate > maxRate, "rate is %d: want at most %d", c.Rate, maxRate)
 	bad(c.Rate > 0 && c.Rate < message.MaxFrame, "rate is %d: want %d or more, which is one frame", c.Rate, message.MaxFrame)
+	bad(c.Messages < 0 || c.Messages > maxMessages, "messages is %d: want 1 to %d", c.Messages, maxMessages)
 	return errors.Join(errs...)
 }
 
 func (c MembersConfig) options(log *slog.Logger, heard func(bus.Heard)) bus.Options {
-	return bus.Options{Max: c.Max, Keep: time.Duration(c.Keep), KeepMax: int64(c.KeepMax), Ask: c.Renew == renewAsk, Rate: int(c.Rate),
+	return bus.Options{Max: c.Max, Keep: time.Duration(c.Keep), KeepMax: int64(c.KeepMax), Ask: c.Renew == renewAsk, Rate: int(c.Rate), Messages: c.Messages,
 		OnMessage: heard, Log: log}
 }
 

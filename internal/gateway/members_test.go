@@ -122,6 +122,8 @@ func TestMembersConfig(t *testing.T) {
 		"members: {listen: ':1', address: x}":             "members.address is",
 		"members: {listen: ':1', max: -1}":                "members.max is",
 		"members: {listen: ':1', rate: 1KiB}":             "members.rate is",
+		"members: {listen: ':1', messages: -1}":           "members.messages is",
+		"members: {listen: ':1', messages: 2000000}":      "members.messages is",
 		"members: {listen: ':1', ticket_blocks: -5}":      "members.ticket_blocks is",
 		"members: {listen: ':1', secret: yes}":            "secret",
 		"members: {listen: ':1', keep: 24h, renew: auto}": "",

@@ -7,11 +7,13 @@ import (
 	"hash/crc32"
 )
 
+// Overhead is what a record takes in the file beside its payload, in bytes.
+const Overhead = headerBytes + sumBytes
+
 const (
 	magic       = "BJR\x01"
 	headerBytes = 20
 	sumBytes    = 4
-	overhead    = headerBytes + sumBytes
 	sumAt       = headerBytes - sumBytes // where the header's own checksum lies
 	lengthAt    = sumAt - 4
 )
@@ -87,8 +89,8 @@ func parseFrame(raw []byte, want uint64) (payload []byte, reason string) {
 	switch {
 	case reason != "":
 		return nil, reason
-	case length != len(raw)-overhead:
-		return nil, fmt.Sprintf("the header says %d bytes, %d were written", length, len(raw)-overhead)
+	case length != len(raw)-Overhead:
+		return nil, fmt.Sprintf("the header says %d bytes, %d were written", length, len(raw)-Overhead)
 	case !payloadSound(raw):
 		return nil, payloadDamaged
 	}

@@ -231,7 +231,7 @@ func (j *Journal) frame(payloads [][]byte) (frames []byte, offsets []int64, err 
 		if len(p) > MaxPayload {
 			return nil, nil, fmt.Errorf("append to journal: a payload of %d bytes is over the limit of %d", len(p), MaxPayload)
 		}
-		size += overhead + len(p)
+		size += Overhead + len(p)
 	}
 	frames = make([]byte, 0, size)
 	for i, p := range payloads {

@@ -119,7 +119,13 @@ type scanner struct {
 	// past is where to go on when that record proves damaged: behind it when
 	// its header is sound, else 0.
 	past int64
+
+	ahead   []byte // of the file, from aheadAt on: records are small
+	aheadAt int64
 }
+
+// aheadBytes are read at once.
+const aheadBytes = 64 << 10
 
 // newScanner checks the first line. A line that the file ends within is a
 // TornError for record -1.
@@ -196,7 +202,7 @@ func (s *scanner) next() (Record, error) {
 	if reason != "" {
 		return Record{}, s.damage(reason)
 	}
-	if left < int64(length)+overhead {
+	if left < int64(length)+Overhead {
 		return Record{}, s.tornAt(left)
 	}
 	return s.body(length)
@@ -204,7 +210,7 @@ func (s *scanner) next() (Record, error) {
 
 // body reads the whole record at s.off, whose header is sound.
 func (s *scanner) body(length int) (Record, error) {
-	raw := make([]byte, overhead+length)
+	raw := make([]byte, Overhead+length)
 	if err := s.readAt(raw, s.off); err != nil {
 		return Record{}, err
 	}
@@ -255,7 +261,23 @@ func findHeader(b []byte, rec uint64) (int, uint64) {
 	return -1, 0
 }
 
+// readAt fills b, whose end is not behind the file's, with what stands there.
 func (s *scanner) readAt(b []byte, off int64) error {
+	if len(b) >= aheadBytes {
+		return s.read(b, off)
+	}
+	if end := s.aheadAt + int64(len(s.ahead)); off < s.aheadAt || off+int64(len(b)) > end {
+		ahead := append(s.ahead[:0], make([]byte, min(aheadBytes, max(int64(len(b)), s.size-off)))...)
+		if err := s.read(ahead, off); err != nil {
+			return err
+		}
+		s.ahead, s.aheadAt = ahead, off
+	}
+	copy(b, s.ahead[off-s.aheadAt:])
+	return nil
+}
+
+func (s *scanner) read(b []byte, off int64) error {
 	_, err := s.file.ReadAt(b, off)
 	if err == io.EOF {
 		err = io.ErrUnexpectedEOF

@@ -13,7 +13,7 @@ const memberKills = 100
 // applications talk with each other.
 func (b *bench) membersKilled(o *outcome) error {
 	o.goal = fmt.Sprintf("%d kills at random points with messages in flight both ways: nothing acknowledged is lost, nothing comes twice to the application", memberKills)
-	m, err := b.newMaster(b.binary, serving{listen: loopback})
+	m, err := b.newMaster(b.binary, serving{listen: loopback, members: ", messages: 1000"}) // the applications say more than 100 a second
 	if err != nil {
 		return err
 	}
