@@ -81,13 +81,14 @@ type Live struct {
 type watching struct {
 	Live
 	state   *State
-	source  *capture.Live    // nil: no interface is watched
-	monitor *monitor.Monitor // likewise
-	writer  *writer          // to the ledger, the monitor's
+	source  *capture.Live // nil: no interface is watched, members alone are heard
+	monitor *monitor.Monitor
+	writer  *writer // to the ledger, the monitor's
 	members *membership
 	roster  *roster.Roster
 	heard   chan bus.Heard // of members, on its way to the monitor
 	missed  atomic.Uint64  // of them, for want of room
+	next    capture.Frame
 	packet  packet.Packet
 	ticked  time.Time
 	told    time.Time
@@ -176,6 +177,9 @@ func (w *watching) close() error {
 
 // start starts what runs until ctx ends.
 func (w *watching) start(ctx context.Context, work *errgroup.Group) error {
+	if err := w.begin(ctx, work); err != nil {
+		return err
+	}
 	if w.Config.Members.Listen != "" {
 		l, err := w.members.openHub(ctx, w.Config.Members, w.Config.Members.options(w.Log, w.hears))
 		if err != nil {
@@ -184,13 +188,8 @@ func (w *watching) start(ctx context.Context, work *errgroup.Group) error {
 		w.Log.Info("serving members", "listen", l.Addr(), "address", w.members.desk.Address())
 		work.Go(func() error { return w.members.hub.Run(ctx, l) })
 	}
-	if w.source == nil {
-		work.Go(func() error { return w.idle(ctx) })
-	} else {
-		if err := w.begin(ctx, work); err != nil {
-			return err
-		}
-		work.Go(func() error { return w.loop(ctx) })
+	work.Go(func() error { return w.loop(ctx) })
+	if w.source != nil {
 		work.Go(func() error {
 			<-ctx.Done()
 			return w.source.Close()
@@ -200,50 +199,14 @@ func (w *watching) start(ctx context.Context, work *errgroup.Group) error {
 	return nil
 }
 
-// idle does in the place of the packet loop what there is to do without packets:
-// orders about devices, and telling how it goes.
-func (w *watching) idle(ctx context.Context) error {
-	tell := time.NewTicker(tellEvery)
-	defer tell.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tell.C:
-			w.tellMembers()
-		case r := <-w.asked:
-			if r.Change != "" {
-				r.reply <- outcome{Error: "no interface is watched, so no model is changed"}
-				continue
-			}
-			r.reply <- w.decideIdle(context.WithoutCancel(ctx), r, zone.TimeOf(time.Now()))
-		}
-	}
-}
-
-// decideIdle carries out an order about a device while no interface is watched.
-func (w *watching) decideIdle(ctx context.Context, r request, now zone.Time) (out outcome) {
-	if r.MUD != nil {
-		r.policy.Time = now
-		if out = outcomeOf(nil, w.state.SetMUD(ctx, r.policy)); out.Error == "" {
-			out.MUD = r.policy.answer()
-		}
-		return out
-	}
-	r.Decision.Now = now
-	id, err := w.state.Decide(ctx, r.Device, r.Decision)
-	out = outcomeOf(nil, err)
-	out.ID = id
-	return out
-}
-
 // tellMembers logs what members did.
 func (w *watching) tellMembers() {
 	if w.members.hub == nil {
 		return
 	}
 	s := w.members.hub.Status()
-	w.Log.Info("members", "sessions", s.Sessions, "received", s.Received, "refused", s.Refused, "delivered", s.Delivered, "expired", s.Expired, "dropped", s.Dropped)
+	w.Log.Info("members", "sessions", s.Sessions, "received", s.Received, "refused", s.Refused, "delivered", s.Delivered, "expired", s.Expired, "dropped", s.Dropped,
+		"not_observed", w.missed.Load())
 }
 
 // begin puts the monitor where the zone's past ends.
@@ -251,11 +214,6 @@ func (w *watching) begin(ctx context.Context, work *errgroup.Group) error {
 	if err := w.state.runs.unfinished(); err != nil {
 		return err
 	}
-	iface, err := net.InterfaceByName(w.Config.Interface)
-	if err != nil {
-		return fmt.Errorf("interface %s: %w", w.Config.Interface, err)
-	}
-	w.index = iface.Index
 	past, err := w.state.past(ctx)
 	if err != nil {
 		return err
@@ -264,8 +222,10 @@ func (w *watching) begin(ctx context.Context, work *errgroup.Group) error {
 	if err != nil {
 		return err
 	}
-	if err := surroundings(w.Config.Interface, &who); err != nil {
-		return err
+	if w.source != nil {
+		if w.index, err = surroundings(w.Config.Interface, &who); err != nil {
+			return err
+		}
 	}
 	o := w.Config.monitorOptions()
 	o.ModelDir, o.Log, o.AdaptEvery, o.Attacks = w.state.path(modelDir), w.Log, w.Config.adaptEvery(), attacks
@@ -291,27 +251,16 @@ func (w *watching) begin(ctx context.Context, work *errgroup.Group) error {
 	return w.monitor.Resubmit(ctx)
 }
 
-// loop takes packets until ctx ends, then makes everything durable. What it
-// does with a packet is never cut short.
+// loop takes packets, and what members say, until ctx ends, then makes everything
+// durable. What it does with them is never cut short.
 func (w *watching) loop(ctx context.Context) error {
 	whole := context.WithoutCancel(ctx)
-	var fr capture.Frame
+	take := w.frame
+	if w.source == nil {
+		take = w.pause
+	}
 	for ctx.Err() == nil {
-		err := w.source.Next(&fr)
-		switch {
-		case err == nil:
-			w.packet.Time, w.packet.Length = fr.Time, fr.Length
-			packet.Decode(fr.Link, fr.Data, &w.packet)
-			if !w.packet.HasMAC || !w.roster.IsVoice(w.packet.SrcMAC) {
-				err = w.monitor.Observe(whole, &w.packet)
-			}
-		case errors.Is(err, unix.ENETDOWN):
-			err = w.await(ctx, err)
-		case errors.Is(err, capture.ErrTimeout):
-			err = w.monitor.Process(whole)
-		case ctx.Err() != nil:
-			err = nil
-		}
+		err := take(ctx)
 		if err == nil {
 			err = w.listen(whole)
 		}
@@ -327,6 +276,42 @@ func (w *watching) loop(ctx context.Context) error {
 	}
 	w.tell("stopped")
 	return nil
+}
+
+// frame takes the next frame of the interface, or waits in vain for a moment.
+func (w *watching) frame(ctx context.Context) error {
+	whole := context.WithoutCancel(ctx)
+	switch err := w.source.Next(&w.next); {
+	case err == nil:
+		w.packet.Time, w.packet.Length = w.next.Time, w.next.Length
+		packet.Decode(w.next.Link, w.next.Data, &w.packet)
+		if w.packet.HasMAC && w.roster.IsVoice(w.packet.SrcMAC) {
+			return nil
+		}
+		return w.monitor.Observe(whole, &w.packet)
+	case errors.Is(err, unix.ENETDOWN):
+		return w.await(ctx, err)
+	case errors.Is(err, capture.ErrTimeout):
+		return w.monitor.Process(whole)
+	case ctx.Err() != nil:
+		return nil
+	default:
+		return err
+	}
+}
+
+// pause waits where there is no interface: until a member says something, or for
+// the moment after which what was said is judged.
+func (w *watching) pause(ctx context.Context) error {
+	whole := context.WithoutCancel(ctx)
+	select {
+	case <-ctx.Done():
+		return nil
+	case h := <-w.heard:
+		return w.observe(whole, h)
+	case <-time.After(capture.LiveTimeout):
+		return w.monitor.Process(whole)
+	}
 }
 
 // await waits a moment for an interface that is down; one that was removed
@@ -381,9 +366,10 @@ func (w *watching) tick(ctx context.Context) error {
 
 // tell logs what was seen and what was lost.
 func (w *watching) tell(what string) {
-	s, err := w.source.Stats()
-	if err == nil {
-		w.stats = s
+	if w.source != nil {
+		if s, err := w.source.Stats(); err == nil {
+			w.stats = s
+		}
 	}
 	drops := w.monitor.Drops()
 	w.Log.Info(what, "packets", w.monitor.Packets(), "devices", w.monitor.DeviceCount(), "kernel_drops", w.stats.KernelDrops,

@@ -15,19 +15,20 @@ import (
 )
 
 // surroundings fills in what the operator left out: the interface's subnets, and
-// as gateways this machine and its default router there.
-func surroundings(name string, o *roster.Options) error {
+// as gateways this machine and its default router there. It gives the interface's
+// index.
+func surroundings(name string, o *roster.Options) (index int, err error) {
 	iface, err := net.InterfaceByName(name)
 	if err != nil {
-		return fmt.Errorf("interface %s: %w", name, err)
+		return 0, fmt.Errorf("interface %s: %w", name, err)
 	}
 	if len(o.Subnets) == 0 {
 		if o.Subnets, err = subnets(iface); err != nil {
-			return fmt.Errorf("addresses of interface %s: %w", name, err)
+			return 0, fmt.Errorf("addresses of interface %s: %w", name, err)
 		}
 	}
 	if len(o.Gateways) > 0 {
-		return nil
+		return iface.Index, nil
 	}
 	if len(iface.HardwareAddr) == 6 {
 		o.Gateways = append(o.Gateways, zone.MAC(iface.HardwareAddr))
@@ -39,7 +40,7 @@ func surroundings(name string, o *roster.Options) error {
 			o.Gateways = append(o.Gateways, mac)
 		}
 	}
-	return nil
+	return iface.Index, nil
 }
 
 func subnets(iface *net.Interface) ([]netip.Prefix, error) {

@@ -20,7 +20,7 @@ func (w *watching) hears(h bus.Heard) {
 	if w.Events.Message != nil {
 		w.Events.Message(h)
 	}
-	if w.source == nil || w.Config.Members.Unwatched || h.From == zone.Master {
+	if w.Config.Members.Unwatched || h.From == zone.Master {
 		return
 	}
 	select {
@@ -30,15 +30,12 @@ func (w *watching) hears(h bus.Heard) {
 	}
 }
 
-// listen has the monitor observe the messages that wait: what a member says is
-// behaviour (paper, section 4.3), under addresses of its own beside its device's.
+// listen has the monitor observe the messages that wait.
 func (w *watching) listen(ctx context.Context) error {
 	for range heardQueue {
 		select {
 		case h := <-w.heard:
-			p := voiced(h)
-			w.roster.Hear(p.SrcMAC, string(h.From)+" (messages)")
-			if err := w.monitor.Observe(ctx, &p); err != nil {
+			if err := w.observe(ctx, h); err != nil {
 				return err
 			}
 		default:
@@ -46,6 +43,14 @@ func (w *watching) listen(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// observe gives a message to the monitor: what a member says is behaviour (paper,
+// section 4.3), under addresses of its own beside its device's.
+func (w *watching) observe(ctx context.Context, h bus.Heard) error {
+	p := voiced(h)
+	w.roster.Hear(p.SrcMAC, string(h.From)+" (messages)")
+	return w.monitor.Observe(ctx, &p)
 }
 
 // voiced gives the packet that stands for a message: from and to the members'
