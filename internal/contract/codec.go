@@ -151,6 +151,10 @@ func Parse(raw []byte) (*Signed, error) {
 	return signed, nil
 }
 
+// ByMember reports a transaction that a member signed, by its first byte. It is for
+// bytes that a ledger accepted once.
+func ByMember(raw []byte) bool { return len(raw) > 0 && raw[0] == byMemberHead }
+
 // ParseAccepted is Parse without the checks of form and ranges, for bytes that a
 // ledger accepted once.
 func ParseAccepted(raw []byte) (*Signed, error) { return parse(raw, decoding.Unmarshal) }
@@ -160,7 +164,7 @@ func parse(raw []byte, decode func([]byte, any) error) (*Signed, error) {
 	if len(raw) > MaxTx {
 		return nil, reject(CodeMalformed, "%d bytes are over the limit of %d", len(raw), MaxTx)
 	}
-	if len(raw) > 0 && raw[0] == byMemberHead {
+	if ByMember(raw) {
 		return parseReceived(raw, decode)
 	}
 	w := new(wireSigned)

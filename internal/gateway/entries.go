@@ -176,11 +176,7 @@ func (s *State) Decide(ctx context.Context, mac zone.MAC, d Decision) (zone.HID,
 	if err := s.runs.unfinished(); err != nil {
 		return zone.HID{}, err
 	}
-	world, err := s.worldAt(ctx, s.Ledger.Height())
-	if err != nil {
-		return zone.HID{}, err
-	}
-	n, err := s.newest(world, mac)
+	n, err := s.newest(mac)
 	if err != nil {
 		return zone.HID{}, err
 	}
@@ -203,7 +199,8 @@ func (s *State) submit(ctx context.Context, tx contract.Tx) (zone.HID, error) {
 }
 
 // newest is the number of the newest transaction about a device or the zone.
-func (s *State) newest(world contract.State, mac zone.MAC) (uint64, error) {
+func (s *State) newest(mac zone.MAC) (uint64, error) {
+	world := s.Ledger.State()
 	if mac == (zone.MAC{}) {
 		z, _, err := contract.ReadZone(world)
 		return z.N, err

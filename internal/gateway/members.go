@@ -41,7 +41,7 @@ type MembersConfig struct {
 	// TicketBlocks is how many blocks a ticket holds for. Default 100 million.
 	TicketBlocks int `yaml:"ticket_blocks"`
 	// Unwatched leaves what members say out of the Behaviour Monitor. Default: it is
-	// observed when an interface is watched.
+	// observed, beside an interface and without one.
 	Unwatched bool `yaml:"unwatched"`
 	// Rate is how many bytes one member may hand in each second. Default 4MiB.
 	Rate Bytes `yaml:"rate"`

@@ -9,8 +9,12 @@ import (
 	"bellwether/internal/zone"
 )
 
-// worldAt is the contract's state after the first height blocks.
-func (s *State) worldAt(ctx context.Context, height uint64) (contract.State, error) {
+// worldAt is the contract's state after the first height blocks. That after all of
+// them the ledger has; nothing may wait to be committed then.
+func (s *State) worldAt(ctx context.Context, height uint64) (contract.Reader, error) {
+	if height == s.Ledger.Height() {
+		return s.Ledger.State(), nil
+	}
 	world := contract.Memory{}
 	var v contract.Validator
 	for n := range height {
@@ -27,7 +31,7 @@ func (s *State) worldAt(ctx context.Context, height uint64) (contract.State, err
 	return world, nil
 }
 
-// past is where a monitor goes on now.
+// past is where a monitor goes on now. Nobody writes to the ledger meanwhile.
 func (s *State) past(ctx context.Context) (monitor.Past, error) {
 	return s.pastAt(ctx, s.Ledger.Height(), s.Store.Last(), s.Leases.Len())
 }

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -104,4 +105,55 @@ func TestVoiceIsNoAddress(t *testing.T) {
 	if !p.SrcMAC.IsLocal() || p.SrcMAC.IsGroup() || !p.Src.IsPrivate() || p.Kind != packet.KindIPv6 {
 		t.Errorf("%s %s", p.SrcMAC, p.Src)
 	}
+}
+
+// BenchmarkHeard: members' messages are observed while they are learned. Of 2,000,
+// 512 have a place.
+func BenchmarkHeard(b *testing.B) {
+	for _, members := range []int{500, 2000} {
+		b.Run(fmt.Sprintf("members=%d", members), func(b *testing.B) { benchHeard(b, members) })
+	}
+}
+
+func benchHeard(b *testing.B, members int) {
+	s, err := OpenState(b.Context(), b.TempDir(), StateOptions{Identity: Identity{Name: "home", Created: 1}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	w := &watching{state: s, roster: roster.New(roster.Options{})}
+	parts := s.parts()
+	parts.Roster = w.roster
+	o := Config{}.monitorOptions()
+	o.ModelDir = s.path(modelDir)
+	past, err := s.past(b.Context())
+	if err != nil {
+		b.Fatal(err)
+	}
+	if w.monitor, err = monitor.New(b.Context(), o, parts, past); err != nil {
+		b.Fatal(err)
+	}
+	names := make([]zone.MemberID, members)
+	for i := range names {
+		names[i] = zone.MemberID(fmt.Sprintf("m%04d", i))
+	}
+	r := rand.New(rand.NewPCG(1, 1))
+	at := zone.Time(1_700_000_000e9)
+	for i := 0; b.Loop(); i++ {
+		at = at.Add(time.Duration(r.Int64N(int64(400 * time.Microsecond))))
+		h := bus.Heard{From: names[i%members], To: names[(i+1)%members], Op: contract.OpSend, Size: 250 + r.Uint32N(16), Received: at}
+		if err := w.observe(b.Context(), h); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := w.monitor.Flush(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	b.StopTimer()
+	stored := int64(0)
+	for _, seg := range s.Store.Segments() {
+		stored += seg.Bytes
+	}
+	b.ReportMetric(float64(stored)/float64(s.Store.Last()), "stored-B/row")
+	b.ReportMetric(float64(s.Store.Last())/float64(w.monitor.Packets()), "rows/message")
 }

@@ -31,7 +31,7 @@ type interval struct{ from, to zone.Time }
 // ReadHistory reads the whole ledger for it.
 func ReadHistory(ctx context.Context, l ledger.Ledger, mac zone.MAC) (*History, error) {
 	h := &History{Device: mac}
-	for tx, err := range Transactions(ctx, l, 0) {
+	for tx, err := range Records(ctx, l, 0) {
 		if err != nil {
 			return nil, err
 		}

@@ -84,20 +84,18 @@ func (r *recorder) follow(ctx context.Context) error {
 		}
 		var receipts []store.Receipt
 		var verdicts []verdict
-		for i, raw := range b.Txs {
-			tx, err := contract.Parse(raw)
+		for tx, err := range ofBlock(b, isRecord) {
 			if err != nil {
-				return fmt.Errorf("ledger block %d, transaction %d: %w", r.cursor, i, err)
+				return err
 			}
-			at := ledger.Receipt{ID: tx.ID, Block: r.cursor, Index: uint32(i)}
-			switch body := tx.Tx.Body.(type) {
+			switch body := tx.Body.(type) {
 			case *contract.SegmentRecorded:
-				receipts = append(receipts, r.receipt(tx.Tx.Device, body, at)...)
+				receipts = append(receipts, r.receipt(tx.Device, body, tx.At)...)
 			case *contract.VerdictChanged:
-				verdicts = append(verdicts, verdict{body, at})
+				verdicts = append(verdicts, verdict{body, tx.At})
 			case *contract.OperatorAction:
 				if body.Action != contract.ActionRelearn {
-					r.silence[tx.Tx.Device] = silence{tx.Tx.Time, body.Until}
+					r.silence[tx.Device] = silence{tx.Time, body.Until}
 				}
 			}
 		}
@@ -122,21 +120,26 @@ type verdict struct {
 // rewind moves the cursor back to the first block that a crash may have kept
 // from being followed to its end: one whose segments lack a receipt, else the newest.
 func (r *recorder) rewind(ctx context.Context) error {
-	for tx, err := range Transactions(ctx, r.p.Ledger, 0) {
-		if err != nil {
+	for range r.p.Store.Unreceipted {
+		return r.rewindToSegment(ctx)
+	}
+	r.cursor -= min(r.cursor, 1)
+	return nil
+}
+
+// rewindToSegment looks for that block, if there is one.
+func (r *recorder) rewindToSegment(ctx context.Context) error {
+	end := r.cursor
+	r.cursor -= min(r.cursor, 1)
+	for tx, err := range Records(ctx, r.p.Ledger, 0) {
+		if err != nil || tx.At.Block >= end {
 			return err
-		}
-		if tx.At.Block >= r.cursor {
-			break
 		}
 		body, ok := tx.Body.(*contract.SegmentRecorded)
 		if ok && r.receipt(tx.Device, body, ledger.Receipt{}) != nil {
 			r.cursor = tx.At.Block
 			return nil
 		}
-	}
-	if r.cursor > 0 {
-		r.cursor--
 	}
 	return nil
 }

@@ -82,7 +82,7 @@ type places struct {
 // find looks through the ledger for the alert's transactions.
 func (s *Source) find(ctx context.Context, alert zone.Alert, digest zone.Hash) (places, error) {
 	p := places{numbered: map[uint64]ledger.Receipt{}}
-	for tx, err := range monitor.Transactions(ctx, s.Ledger, 0) {
+	for tx, err := range monitor.Records(ctx, s.Ledger, 0) {
 		if err != nil {
 			return p, err
 		}
