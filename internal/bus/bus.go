@@ -116,9 +116,10 @@ type Ledger interface {
 	SubmitChecked(ctx context.Context, c *contract.Checked) error
 }
 
-// Hub serves a zone's members. Make one with Open.
+// Hub serves a zone's members. Make one with Prepare.
 type Hub struct {
 	o        Options
+	dir      string
 	zone     zone.Hash
 	master   crypto.Signer
 	ledger   Ledger
@@ -157,47 +158,68 @@ type counts struct {
 	sessions, received, refused, delivered, expired atomic.Int64
 }
 
-// Open opens the hub of the zone whose state directory has the members' part in
-// dir, and makes that if it is missing. It follows the ledger once from block 0.
-func Open(ctx context.Context, dir string, z zone.Hash, master crypto.Signer, l Ledger, desk *Desk, o Options) (*Hub, error) {
+// Prepare gives the hub of the zone whose state directory has the members' part in
+// dir, and makes that if it is missing. It is not open yet, so that it takes up the
+// ledger's past while that is opened; see [Hub.Past].
+func Prepare(dir string, o Options) (*Hub, error) {
 	o.fill()
-	if _, ok := master.Public().(ed25519.PublicKey); !ok {
-		return nil, fmt.Errorf("hub: the key is a %T, not Ed25519", master.Public())
-	}
-	h := &Hub{o: o, zone: z, master: master, ledger: l, desk: desk, lowest: desk.lowest(), born: time.Now(), queue: make(chan *item, 4096), own: make(chan *saying), look: make(chan struct{}, 1),
+	h := &Hub{o: o, dir: dir, born: time.Now(), queue: make(chan *item, 4096), own: make(chan *saying), look: make(chan struct{}, 1),
 		members: map[zone.MemberID]*member{}, sessions: map[*session]bool{}}
 	h.expires.Store(never)
 	h.refusals.log = o.Log
-	if err := h.open(ctx, dir); err != nil {
-		return nil, errors.Join(fmt.Errorf("hub: %w", err), h.Close())
+	err := os.MkdirAll(dir, 0o700)
+	if err == nil {
+		h.cursors, err = openCursors(dir)
 	}
-	return h, nil
-}
-
-func (h *Hub) open(ctx context.Context, dir string) (err error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	if h.tls, err = LoadCertificate(dir); err != nil {
-		return err
-	}
-	if h.payloads, err = openPayloads(dir, h.o.Keep, h.o.KeepMax, h.o.Log); err != nil {
-		return err
-	}
-	if h.objects, err = openObjects(dir, h.ledger.State()); err != nil {
-		return err
-	}
-	if h.cursors, err = openCursors(dir); err != nil {
-		return err
+	if err != nil {
+		return nil, fmt.Errorf("hub: %w", err)
 	}
 	for name, at := range h.cursors.at {
 		h.member(name).cursor = at
 	}
-	if err := h.follow(ctx, nil); err != nil {
-		return err
+	return h, nil
+}
+
+// Past takes the next block of the ledger's past, from block 0 on. What it was
+// given, Open does not read again.
+func (h *Hub) Past(block uint64, txs []*contract.Signed) error {
+	if block != h.followed.Load() {
+		return fmt.Errorf("hub: block %d of the past comes after %d", block, h.followed.Load())
+	}
+	h.followed.Store(block + 1)
+	for i, tx := range txs {
+		if _, err := h.take(&item{tx: tx}, positionOf(block, i)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Open opens the hub: it follows what the ledger has more than Past was given.
+// After an error it is only to be closed.
+func (h *Hub) Open(ctx context.Context, z zone.Hash, master crypto.Signer, l Ledger, desk *Desk) error {
+	if _, ok := master.Public().(ed25519.PublicKey); !ok {
+		return fmt.Errorf("hub: the key is a %T, not Ed25519", master.Public())
+	}
+	h.zone, h.master, h.ledger, h.desk, h.lowest = z, master, l, desk, desk.lowest()
+	if err := h.open(ctx); err != nil {
+		return fmt.Errorf("hub: %w", err)
 	}
 	h.opened = true
 	return nil
+}
+
+func (h *Hub) open(ctx context.Context) (err error) {
+	if h.tls, err = LoadCertificate(h.dir); err != nil {
+		return err
+	}
+	if h.payloads, err = openPayloads(h.dir, h.o.Keep, h.o.KeepMax, h.o.Log); err != nil {
+		return err
+	}
+	if h.objects, err = openObjects(h.dir, h.ledger.State()); err != nil {
+		return err
+	}
+	return h.follow(ctx, nil)
 }
 
 // Close releases the files. Run has to have returned.

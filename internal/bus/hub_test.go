@@ -106,7 +106,9 @@ func (p *place) start() {
 		}
 	}
 	var err error
-	p.ledger, err = embedded.Open(filepath.Join(p.dir, "ledger"), ledgertest.Master(), embedded.Options{BlockTxs: 1000})
+	p.hub, err = Prepare(filepath.Join(p.dir, "members"), p.options)
+	must(err)
+	p.ledger, err = embedded.Open(filepath.Join(p.dir, "ledger"), ledgertest.Master(), embedded.Options{BlockTxs: 1000, Past: p.hub.Past})
 	must(err)
 	if p.ledger.Height() == 0 {
 		must(p.ledger.Submit(p.Context(), ledgertest.Genesis(p)))
@@ -121,8 +123,7 @@ func (p *place) start() {
 	if p.between != nil {
 		hubs = p.between(hubs)
 	}
-	p.hub, err = Open(p.Context(), filepath.Join(p.dir, "members"), p.zone, ledgertest.Master(), hubs, p.desk, p.options)
-	must(err)
+	must(p.hub.Open(p.Context(), p.zone, ledgertest.Master(), hubs, p.desk))
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(err)
 	p.address = l.Addr().String()

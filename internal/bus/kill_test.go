@@ -44,7 +44,10 @@ func serveForever(dir string) error {
 	if err != nil {
 		return err
 	}
-	h, err := Open(context.Background(), members, z.ID, ledgertest.Master(), l, desk, Options{})
+	h, err := Prepare(members, Options{})
+	if err == nil {
+		err = h.Open(context.Background(), z.ID, ledgertest.Master(), l, desk)
+	}
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"bellwether/internal/contract"
 	"bellwether/internal/journal"
 	"bellwether/internal/ledger"
 	"bellwether/internal/ledger/embedded"
@@ -39,16 +40,20 @@ func (s *State) openLedger(ctx context.Context, o StateOptions) error {
 			driver = driverFabric
 		}
 	}
+	var past func(uint64, []*contract.Signed) error
+	if s.hub != nil {
+		past = s.hub.Past
+	}
 	var err error
 	switch {
 	case o.ReadOnly: // every driver keeps the blocks that count in one form
 		s.Ledger, err = opened(embedded.Open(dir, s.Key, embedded.Options{ReadOnly: true}))
 	case driver == driverFabric:
-		err = s.openFabric(ctx, o)
+		err = s.openFabric(ctx, o, past)
 	case fabric.Here(dir):
 		err = fmt.Errorf("the ledger in %s is on Fabric, ledger.driver is %q: give another state directory, or ledger.driver: %s", dir, driver, driverFabric)
 	default:
-		s.Ledger, err = opened(embedded.Open(dir, s.Key, embedded.Options{BlockTxs: o.BlockTxs, BlockAge: o.BlockAge}))
+		s.Ledger, err = opened(embedded.Open(dir, s.Key, embedded.Options{BlockTxs: o.BlockTxs, BlockAge: o.BlockAge, Past: past}))
 	}
 	if err != nil {
 		return fmt.Errorf("ledger: %w", err)
@@ -65,7 +70,7 @@ func opened(l *embedded.Ledger, err error) (ledger.Ledger, error) {
 }
 
 // openFabric remembers the connection once it has led to the channel.
-func (s *State) openFabric(ctx context.Context, o StateOptions) (err error) {
+func (s *State) openFabric(ctx context.Context, o StateOptions, past func(uint64, []*contract.Signed) error) (err error) {
 	j, known, err := openConnection(s.path(ledgerDir, connectionFile))
 	if err != nil {
 		return err
@@ -75,7 +80,7 @@ func (s *State) openFabric(ctx context.Context, o StateOptions) (err error) {
 	if c == (fabric.Connection{}) {
 		c = known
 	}
-	l, err := fabric.Open(ctx, s.path(ledgerDir), s.Key, fabric.Options{Connection: c, BlockTxs: o.BlockTxs, BlockAge: o.BlockAge, Log: o.Log})
+	l, err := fabric.Open(ctx, s.path(ledgerDir), s.Key, fabric.Options{Connection: c, BlockTxs: o.BlockTxs, BlockAge: o.BlockAge, Log: o.Log, Past: past})
 	if err != nil {
 		return err
 	}

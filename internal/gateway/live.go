@@ -153,6 +153,8 @@ func (w *watching) open(ctx context.Context) (err error) {
 	o.MaxAge, o.MaxBytes = cmp.Or(o.MaxAge, keepFor), cmp.Or(o.MaxBytes, keepBytes)
 	if w.Config.Members.Listen != "" {
 		o.BlockTxs = cmp.Or(o.BlockTxs, memberBlockTxs)
+		hub := w.Config.Members.options(w.Log, w.hears)
+		o.Hub = &hub
 	}
 	if w.state, err = OpenState(ctx, w.Config.State, o); err != nil {
 		return err
@@ -181,7 +183,7 @@ func (w *watching) start(ctx context.Context, work *errgroup.Group) error {
 		return err
 	}
 	if w.Config.Members.Listen != "" {
-		l, err := w.members.openHub(ctx, w.Config.Members, w.Config.Members.options(w.Log, w.hears))
+		l, err := w.members.openHub(ctx, w.Config.Members)
 		if err != nil {
 			return err
 		}

@@ -135,7 +135,7 @@ func ownAddress() string {
 type membership struct {
 	state *State
 	desk  *bus.Desk
-	hub   *bus.Hub // nil: none runs
+	hub   *bus.Hub // the state directory's, when it is open; nil: none runs
 
 	turn sync.Mutex // one transaction of the roll after the other
 }
@@ -149,8 +149,8 @@ func (s *State) openMembership(lifetime uint64) (*membership, error) {
 	return &membership{state: s, desk: desk}, nil
 }
 
-// openHub opens the hub, and listens.
-func (m *membership) openHub(ctx context.Context, c MembersConfig, o bus.Options) (net.Listener, error) {
+// openHub opens the hub that was prepared with the state directory, and listens.
+func (m *membership) openHub(ctx context.Context, c MembersConfig) (net.Listener, error) {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("members.listen: %w", err)
@@ -159,7 +159,8 @@ func (m *membership) openHub(ctx context.Context, c MembersConfig, o bus.Options
 	if !ok {
 		return nil, errors.Join(fmt.Errorf("members: the ledger's driver, %T, does not serve a hub", m.state.Ledger), l.Close())
 	}
-	if m.hub, err = bus.Open(ctx, m.state.path(memberDir), m.state.Zone.ID, m.state.Key, ledger, m.desk, o); err == nil {
+	if err = m.state.hub.Open(ctx, m.state.Zone.ID, m.state.Key, ledger, m.desk); err == nil {
+		m.hub = m.state.hub
 		address := c.Address
 		if address == "" && c.Listen != "" {
 			c.Listen = l.Addr().String()
@@ -173,13 +174,7 @@ func (m *membership) openHub(ctx context.Context, c MembersConfig, o bus.Options
 	return l, nil
 }
 
-func (m *membership) close() error {
-	var err error
-	if m.hub != nil {
-		err = m.hub.Close()
-	}
-	return errors.Join(err, m.desk.Close())
-}
+func (m *membership) close() error { return m.desk.Close() }
 
 // MemberOrder is what an operator orders about members.
 type MemberOrder struct {

@@ -81,7 +81,7 @@ func BenchmarkOpen(b *testing.B) {
 		if err := w.begin(b.Context(), new(errgroup.Group)); err != nil {
 			b.Fatal(err)
 		}
-		l, err := w.members.openHub(b.Context(), c.Members, c.Members.options(w.Log, w.hears))
+		l, err := w.members.openHub(b.Context(), c.Members)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"bellwether/internal/bus"
 	"bellwether/internal/contract"
 	"bellwether/internal/durable"
 	"bellwether/internal/feature"
@@ -58,6 +59,7 @@ type StateOptions struct {
 	Driver   string            // embedded or fabric; empty: that of the directory, embedded for a new one
 	Fabric   fabric.Connection // zero: the one that was used last
 	Log      *slog.Logger      // of the ledger; nil: nothing is logged
+	Hub      *bus.Options      // not nil: a hub is prepared, which takes up the ledger's past as that is read
 }
 
 // State is a zone's state directory, open and locked for this process.
@@ -71,6 +73,7 @@ type State struct {
 	Trials *monitor.Trials
 	Zone   contract.ZoneState
 	lock   *os.File
+	hub    *bus.Hub // as it was prepared; nil: without one
 	runs   *runs
 	muds   *muds
 }
@@ -145,6 +148,11 @@ func onlyUnfinished(entries []os.DirEntry) bool {
 func (s *State) open(ctx context.Context, o StateOptions) (err error) {
 	if s.Key, err = s.key(o.Existing); err != nil {
 		return err
+	}
+	if o.Hub != nil {
+		if s.hub, err = bus.Prepare(s.path(memberDir), *o.Hub); err != nil {
+			return err
+		}
 	}
 	if err := s.openLedger(ctx, o); err != nil {
 		return err
@@ -246,6 +254,9 @@ func (s *State) createZone(ctx context.Context, id Identity) error {
 // Close releases the state directory.
 func (s *State) Close() error {
 	var errs []error
+	if s.hub != nil {
+		errs = append(errs, s.hub.Close())
+	}
 	if s.runs != nil {
 		errs = append(errs, s.runs.close())
 	}

@@ -45,6 +45,7 @@ import (
 	"sync"
 	"time"
 
+	"bellwether/internal/contract"
 	"bellwether/internal/journal"
 	"bellwether/internal/ledger"
 	"bellwether/internal/ledger/producer"
@@ -66,6 +67,9 @@ type Options struct {
 	// ReadOnly opens a ledger that is there, as beside the process that writes
 	// it, and changes nothing: Submit and Commit fail.
 	ReadOnly bool
+	// Past is given every block that is there when the ledger is opened, so that
+	// nobody has to read them again. Nil: nobody wants them.
+	Past func(block uint64, txs []*contract.Signed) error
 }
 
 // Ledger is an open ledger. Make one with Open.
@@ -101,7 +105,7 @@ func Open(dir string, signer crypto.Signer, o Options) (*Ledger, error) {
 	} else if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open ledger: %w", err)
 	}
-	j, err := open(filepath.Join(dir, fileName), kind, l.add)
+	j, err := open(filepath.Join(dir, fileName), kind, func(_ int, payload []byte) error { return l.add(payload, o.Past) })
 	if err != nil {
 		return nil, fmt.Errorf("open ledger: %w", err)
 	}
@@ -114,12 +118,16 @@ func Open(dir string, signer crypto.Signer, o Options) (*Ledger, error) {
 }
 
 // add takes a block from the file.
-func (l *Ledger) add(_ int, payload []byte) error {
+func (l *Ledger) add(payload []byte, past func(uint64, []*contract.Signed) error) error {
 	b, err := ledger.ParseBlock(payload)
 	if err != nil {
 		return err
 	}
-	return l.producer.Follow(b)
+	txs, err := l.producer.Follow(b)
+	if err != nil || past == nil {
+		return err
+	}
+	return past(b.Header.Number, txs)
 }
 
 // Torn is how many bytes of an unfinished block Open cut off.

@@ -67,6 +67,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"bellwether/internal/contract"
 	"bellwether/internal/journal"
 	"bellwether/internal/ledger"
 	"bellwether/internal/ledger/fabric/chaincode"
@@ -112,6 +113,9 @@ type Options struct {
 	// Warn is how long before a certificate expires warnings begin: 30 days.
 	Warn time.Duration
 	Log  *slog.Logger // nil: nothing is logged
+	// Past is given every block that the local copy has when the ledger is opened. Nil:
+	// nobody wants them.
+	Past func(block uint64, txs []*contract.Signed) error
 
 	dial []grpc.DialOption // for tests
 }
@@ -187,6 +191,7 @@ func open(ctx context.Context, dir string, signer crypto.Signer, o Options) (*Le
 	if err != nil {
 		return nil, errors.Join(err, l.release())
 	}
+	l.o.Past = nil
 	return l, nil
 }
 
@@ -270,7 +275,14 @@ func (l *Ledger) fresh() error {
 		if err != nil {
 			return err
 		}
-		if err := errors.Join(p.Follow(b), chain.Follow(b)); err != nil {
+		txs, err := p.Follow(b)
+		if err == nil {
+			err = chain.Follow(b)
+		}
+		if err == nil && l.o.Past != nil {
+			err = l.o.Past(n, txs)
+		}
+		if err != nil {
 			return fmt.Errorf("block %d of the local copy: %w", n, err)
 		}
 	}

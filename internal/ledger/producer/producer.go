@@ -100,34 +100,36 @@ func (p *Producer) Head() []byte {
 }
 
 // Follow takes a block that was made before, with the checks that need no
-// signature: place, transactions, and the contract's order and transitions. After
-// an error the producer is not to be used any more.
-func (p *Producer) Follow(b *ledger.Block) error {
+// signature: place, transactions, and the contract's order and transitions. It
+// gives its transactions. After an error the producer is not to be used any more.
+func (p *Producer) Follow(b *ledger.Block) ([]*contract.Signed, error) {
 	return p.follow(b, p.validator.Replay)
 }
 
 // Join takes a block that comes from elsewhere, with every check.
 func (p *Producer) Join(b *ledger.Block, pub ed25519.PublicKey) error {
-	if err := p.follow(b, p.validator.Apply); err != nil {
+	if _, err := p.follow(b, p.validator.Apply); err != nil {
 		return err
 	}
 	return p.Check(pub)
 }
 
-func (p *Producer) follow(b *ledger.Block, apply func(contract.State, uint64, []byte) (*contract.Signed, error)) error {
+func (p *Producer) follow(b *ledger.Block, apply func(contract.State, uint64, []byte) (*contract.Signed, error)) ([]*contract.Signed, error) {
 	if len(p.open.txs) > 0 {
-		return errors.New("a block is open")
+		return nil, errors.New("a block is open")
 	}
 	if err := p.chain.Follow(b); err != nil {
-		return err
+		return nil, err
 	}
+	txs := make([]*contract.Signed, len(b.Txs))
 	for i, raw := range b.Txs {
-		if _, err := apply(&p.state, b.Header.Number, raw); err != nil {
-			return fmt.Errorf("transaction %d: %w", i, err)
+		var err error
+		if txs[i], err = apply(&p.state, b.Header.Number, raw); err != nil {
+			return nil, fmt.Errorf("transaction %d: %w", i, err)
 		}
 	}
 	p.newest = b
-	return nil
+	return txs, nil
 }
 
 // Check holds the outcome of Follow against the newest block: its state, its

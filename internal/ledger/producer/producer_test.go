@@ -77,8 +77,14 @@ func TestSame(t *testing.T) {
 		if !bytes.Equal(a.Bytes(), b.Bytes()) || one.Open() != 0 {
 			t.Fatalf("block %d is another one the second time", n)
 		}
-		if err := errors.Join(follower.Follow(a), joiner.Join(a, pub())); err != nil {
+		followed, err := follower.Follow(a)
+		if err := errors.Join(err, joiner.Join(a, pub())); err != nil {
 			t.Fatal(err)
+		}
+		for i, tx := range followed {
+			if id, err := contract.ID(a.Txs[i]); err != nil || tx.ID != id || len(followed) != len(a.Txs) {
+				t.Errorf("block %d, transaction %d: followed as %s, %v", n, i, tx.ID.Short(), err)
+			}
 		}
 	}
 	for name, p := range map[string]*Producer{"sealed": one, "followed": follower, "joined": joiner} {
