@@ -10,11 +10,12 @@ import (
 )
 
 // Validator applies transactions to a state. Between them it keeps the compiled
-// policy, and nothing that changes an answer; its zero value is ready. It is not
-// safe for concurrent use.
+// policy and what it decoded of zone, roll and members, and nothing that changes an
+// answer; its zero value is ready. It is not safe for concurrent use.
 type Validator struct {
 	policy *policy.Set
 	of     zone.HID // the transaction that set it; zeros: the default
+	known  map[string]value
 }
 
 // Apply validates a signed transaction against the state and, when everything
@@ -77,6 +78,10 @@ func (v *Validator) Replay(s State, height uint64, raw []byte) (*Signed, error) 
 }
 
 func (v *Validator) apply(s State, height uint64, t *Signed) error {
+	if v.known == nil {
+		v.known = map[string]value{}
+	}
+	s = &known{s, v.known}
 	z, created, err := ReadZone(s)
 	if err != nil {
 		return err

@@ -89,8 +89,7 @@ type DataState struct {
 
 // ReadRoll gives the roll.
 func ReadRoll(s Reader) (RollState, error) {
-	var r RollState
-	_, err := read(s, rollKey, &r)
+	r, _, err := readKnown[RollState](s, rollKey)
 	return r, err
 }
 
@@ -103,9 +102,7 @@ func ReadPolicy(s Reader) (PolicyState, bool, error) {
 
 // ReadMember gives a member, and whether the ledger knows it.
 func ReadMember(s Reader, id zone.MemberID) (MemberState, bool, error) {
-	var m MemberState
-	ok, err := read(s, memberKey(id), &m)
-	return m, ok, err
+	return readKnown[MemberState](s, memberKey(id))
 }
 
 // ReadKey gives the member that has the key, empty for none.

@@ -74,9 +74,7 @@ type DeviceState struct {
 
 // ReadZone gives the zone, and whether it was created yet.
 func ReadZone(s Reader) (ZoneState, bool, error) {
-	var z ZoneState
-	ok, err := read(s, zoneKey, &z)
-	return z, ok, err
+	return readKnown[ZoneState](s, zoneKey)
 }
 
 // ReadDevice gives a device, and whether it was ever seen.
@@ -185,6 +183,9 @@ func write(s State, key string, v any) error {
 	raw, err := canonical.Marshal(v)
 	if err == nil {
 		err = s.Put(key, raw)
+	}
+	if k, knows := s.(*known); knows && err == nil {
+		k.keep(key, raw, v)
 	}
 	if err != nil {
 		return fmt.Errorf("write state %q: %w", key, err)

@@ -295,7 +295,7 @@ func (w *walker) open() error {
 // TestRandomMembers: whatever is tried in whatever order, a member has one key for
 // ever, a key one member, numbers never go back, nobody speaks or is reached who
 // may not, and nobody replies who was not asked; and Replay gives the state that
-// Apply gave.
+// Apply gave, as does a validator that remembers nothing.
 func TestRandomMembers(t *testing.T) {
 	var taken, replied int
 	for seed := range uint64(8) {
@@ -318,13 +318,20 @@ func walkMembers(t *testing.T, r *rand.Rand, steps int) *walker {
 	w := &walker{club: newClub(t), r: r, numbers: map[zone.MemberID]uint64{}, keys: map[zone.MemberID][32]byte{},
 		revoked: map[zone.MemberID]bool{}, aside: map[zone.MemberID][2]Verdict{}}
 	again, replay := Memory{}, Validator{}
+	plain, forgetful := Memory{}, Validator{}
 	mustApply(t, again, genesis())
+	mustApply(t, plain, genesis())
 	for step := range steps {
 		raw, err := w.step()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := w.apply(raw); err == nil {
+		err = w.apply(raw)
+		forgetful.known = nil
+		if _, other := forgetful.Apply(plain, w.height, raw); fmt.Sprint(other) != fmt.Sprint(err) {
+			t.Fatalf("step %d: %v, and without what was remembered %v", step, err, other)
+		}
+		if err == nil {
 			tx, err := replay.Replay(again, w.height, raw)
 			if err != nil {
 				t.Fatalf("step %d: taken, and refused when replayed: %v", step, err)
@@ -342,6 +349,9 @@ func walkMembers(t *testing.T, r *rand.Rand, steps int) *walker {
 	}
 	if !maps.EqualFunc(again, w.state, bytes.Equal) {
 		t.Error("Replay gives another state")
+	}
+	if !maps.EqualFunc(plain, w.state, bytes.Equal) {
+		t.Error("a validator that remembers nothing gives another state")
 	}
 	if z, err := CheckState(w.state); err != nil || z.ID != group() {
 		t.Errorf("%s, %v", z.ID, err)
