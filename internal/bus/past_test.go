@@ -18,7 +18,7 @@ type pastOf struct {
 	joined, revoked, more, away bool
 	associated                  uint64
 	n                           uint64
-	recent                      [message.Credit]position
+	recent                      [message.Credit]recent
 	cursor, upTo                position
 	wait                        []position
 }
