@@ -1,6 +1,8 @@
 package mud
 
 import (
+	"cmp"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -35,30 +37,34 @@ type Site struct {
 	// multicast ones.
 	Classes map[string][]netip.Prefix
 
-	sets map[string]map[netip.Addr]bool // addresses by the name in a rule, those that were asked for
+	of map[netip.Addr][]string // the names of an address, ordered by backwards
 }
 
-// addresses are those that a name in a rule stands for; nil: nobody knows.
-func (s *Site) addresses(name string) map[netip.Addr]bool {
-	set, done := s.sets[name]
-	if done {
-		return set
-	}
-	for one, addrs := range s.Names {
-		if (Peer{Name: name}).isNamed(one) {
-			if set == nil {
-				set = map[netip.Addr]bool{}
-			}
-			for _, a := range addrs {
-				set[a] = true
+// isNamed reports whether an address is one of the peer's. What it looks through is
+// made once, and no larger than Names: many patterns may stand for the same addresses.
+func (s *Site) isNamed(a netip.Addr, p Peer) bool {
+	if s.of == nil {
+		s.of = map[netip.Addr][]string{}
+		for _, name := range slices.SortedFunc(maps.Keys(s.Names), backwards) {
+			for _, a := range s.Names[name] {
+				s.of[a] = append(s.of[a], name)
 			}
 		}
 	}
-	if s.sets == nil {
-		s.sets = map[string]map[netip.Addr]bool{}
+	names := s.of[a]
+	below, many := strings.CutPrefix(p.Name, "*")
+	i, found := slices.BinarySearchFunc(names, below, backwards)
+	return found || many && i < len(names) && strings.HasSuffix(names[i], below)
+}
+
+// backwards compares names from their ends: those with the same end follow on it.
+func backwards(a, b string) int {
+	for i := range min(len(a), len(b)) {
+		if d := cmp.Compare(a[len(a)-1-i], b[len(b)-1-i]); d != 0 {
+			return d
+		}
 	}
-	s.sets[name] = set
-	return set
+	return cmp.Compare(len(a), len(b))
 }
 
 // Judge holds a packet that the device sent against the profile.
@@ -193,11 +199,11 @@ func (p Peer) isNamed(name string) bool {
 // named looks the name up. One that begins with *. stands for all below it, of which
 // there may be others than those known.
 func (p Peer) named(a netip.Addr, site *Site) (matches, known bool) {
-	set := site.addresses(p.Name)
 	if strings.HasPrefix(p.Name, "*") {
-		return true, set[a]
+		return true, site.isNamed(a, p)
 	}
-	return set == nil || set[a], set != nil
+	_, known = site.Names[p.Name]
+	return !known || site.isNamed(a, p), known
 }
 
 // local reports an address that does not leave a site.
