@@ -308,9 +308,11 @@ func ask(ctx context.Context, conn net.Conn, o order) (out outcome, err error) {
 	}
 	switch {
 	case ctx.Err() != nil:
-		return out, fmt.Errorf("the running gateway was asked and may still do it: %w", ctx.Err())
+		return out, errors.New("stopped waiting: the running gateway was asked, and may do it all the same")
 	case out.Undone, errors.Is(err, unix.ECONNRESET), errors.Is(err, unix.EPIPE): // Linux says so where not all of it was read
 		return out, errUndone
+	case errors.Is(err, io.EOF):
+		return out, errors.New("the gateway ended before it answered: it was asked, and may have done it all the same")
 	case err != nil:
 		return out, fmt.Errorf("asking the running gateway: %w", err)
 	case out.Error != "":
