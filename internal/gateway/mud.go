@@ -289,6 +289,8 @@ func (s *State) setMUD(m MUD, decide func(Decision) error) error {
 		return fmt.Errorf("%s is not a device of this zone yet: it has to be seen first", m.Device)
 	case d.Network == onLedger && len(m.File) == 0:
 		return fmt.Errorf("%s has no network policy", m.Device)
+	case s.muds.same(m):
+		return nil
 	}
 	if len(m.File) > 0 {
 		if err := s.muds.put(m); err != nil {

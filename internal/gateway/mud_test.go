@@ -3,9 +3,11 @@ package gateway
 import (
 	"bytes"
 	"encoding/json"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -205,6 +207,45 @@ func TestPolicyCountsWhenTheLedgerNamesIt(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestNetworkPolicyAgain: the one that a device has already is not written again, and
+// one with other addresses is.
+func TestNetworkPolicyAgain(t *testing.T) {
+	c := homeCaptures(t)
+	dir, s := mudState(t)
+	defer s.Close()
+	here, there := netip.MustParseAddr("203.0.113.7"), netip.MustParseAddr("203.0.113.8")
+	l, err := s.LearnMUD(t.Context(), LearnMUD{Device: c.webcam.MAC, Hosts: true, Names: map[string][]netip.Addr{"cloud.example": everyPeer(t, s, c.webcam.MAC)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sizes []int64
+	for _, at := range []netip.Addr{here, here, there, there} {
+		give(t, s, MUDOrder{Device: c.webcam.MAC, File: l.File, Names: map[string][]netip.Addr{"cloud.example": {at}}})
+		info, err := os.Stat(filepath.Join(dir, mudFile))
+		if err != nil {
+			t.Fatal(err)
+		}
+		sizes = append(sizes, info.Size())
+	}
+	if sizes[1] != sizes[0] || sizes[2] == sizes[1] || sizes[3] != sizes[2] {
+		t.Errorf("the file's sizes are %d", sizes)
+	}
+}
+
+// everyPeer gives the addresses that a device sent to.
+func everyPeer(t *testing.T, s *State, device zone.MAC) (peers []netip.Addr) {
+	t.Helper()
+	for row, err := range s.Store.Rows(t.Context(), 0, 0, device) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if row.Dst.IsValid() && !slices.Contains(peers, row.Dst) {
+			peers = append(peers, row.Dst)
+		}
+	}
+	return peers
 }
 
 // TestNetworkPolicyRefused: what cannot be a network policy changes nothing.

@@ -96,6 +96,12 @@ func (s *muds) put(m MUD) error {
 	return nil
 }
 
+// same reports that it is in force already, but for when it was given.
+func (s *muds) same(m MUD) bool {
+	had, ok := s.inForce[m.Device]
+	return ok && had.SHA256 == m.SHA256 && had.Signer == m.Signer && had.names() == m.names()
+}
+
 // set puts it in force, or with an empty file takes away what is.
 func (s *muds) set(m MUD) {
 	delete(s.inForce, m.Device)
