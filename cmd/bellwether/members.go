@@ -196,6 +196,9 @@ it hold longer, one that was never set (before 2026) lets it hold without an end
   bellwether zone invite --state /var/lib/bellwether --for 10m | ssh lamp bellwether-follower join - --state f`,
 		Args: exactly(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := onlyOfCodes(cmd); err != nil {
+				return err
+			}
 			o := gateway.MemberOrder{Do: gateway.DoInvite, Member: zone.MemberID(name), Address: address, Open: open}
 			if hold < 0 {
 				return usageError{fmt.Errorf("--for is %s: want a duration such as 24h, or 0 for no end", hold)}
@@ -229,6 +232,19 @@ it hold longer, one that was never set (before 2026) lets it hold without an end
 	c.Flags().BoolVar(&open, "open", false, "without a code: an operator admits who comes")
 	c.Flags().BoolVar(&takeBack, "take-back", false, "make every invite that was not used worthless")
 	return c
+}
+
+// onlyOfCodes refuses flags that would say nothing: what a code grants, beside one that
+// makes none.
+func onlyOfCodes(cmd *cobra.Command) error {
+	for _, without := range []string{"open", "take-back"} {
+		for _, flag := range []string{"name", "role", "maker", "firmware", "mac", "for"} {
+			if f := cmd.Flags(); f.Changed(without) && f.Changed(flag) {
+				return usageError{fmt.Errorf("--%s is about an invite's code, and with --%s there is none: leave one out", flag, without)}
+			}
+		}
+	}
+	return nil
 }
 
 // inviteHolds says how long.
