@@ -87,7 +87,7 @@ func printMembers(w io.Writer, a gateway.MemberAnswer) error {
 	}
 	fmt.Fprintf(w, "%d members, epoch %d, %s", len(a.Members), a.Epoch, openInvites(a))
 	if a.Hub == nil {
-		_, err := fmt.Fprintln(w, "; no gateway runs")
+		_, err := fmt.Fprintln(w, "; no gateway serves them")
 		return err
 	}
 	fmt.Fprintf(w, "; since the gateway was started: %d messages, %d delivered, %d transactions refused\n", a.Hub.Received, a.Hub.Delivered, a.Hub.Refused)

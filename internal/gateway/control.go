@@ -32,6 +32,9 @@ const (
 	controlBytes   = 4 << 20 // a MUD file and the addresses of its names
 )
 
+// acceptEvery is how often it is looked whether there is a descriptor again.
+const acceptEvery = time.Second
+
 // order is what goes over the socket: a decision, a change of the device's model, an
 // order about members, or a network policy.
 type order struct {
@@ -76,19 +79,32 @@ func (w *watching) control(ctx context.Context) error {
 		w.Log.Warn("no control socket: decisions about devices have to wait until the gateway is stopped", "error", err)
 		return nil
 	}
+	return w.takeOrders(ctx, l)
+}
+
+// takeOrders talks with all who connect until ctx ends. Where there are no descriptors
+// left, as strangers on the network may see to, orders wait.
+func (w *watching) takeOrders(ctx context.Context, l net.Listener) error {
 	stop := context.AfterFunc(ctx, func() { l.Close() })
 	defer stop()
 	var talks sync.WaitGroup
 	defer talks.Wait()
 	for {
 		conn, err := l.Accept()
-		if ctx.Err() != nil {
+		switch {
+		case ctx.Err() != nil:
 			if err == nil {
 				conn.Close() // what it asks was not read, which it sees
 			}
 			return nil
-		}
-		if err != nil {
+		case errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE):
+			w.Log.Warn("control socket: orders wait", "error", err)
+			select {
+			case <-ctx.Done():
+			case <-time.After(acceptEvery):
+			}
+			continue
+		case err != nil:
 			return fmt.Errorf("control socket: %w", err)
 		}
 		talks.Go(func() {

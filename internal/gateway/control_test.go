@@ -4,10 +4,16 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"bellwether/internal/zone"
 )
 
 // TestOrderWithoutAnswer: who asked a gateway that does not answer hears that it may
@@ -40,5 +46,46 @@ func TestOrderWithoutAnswer(t *testing.T) {
 		if err := errors.Join(<-gone, l.Close()); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// crowded is a listener that has no descriptor left at first.
+type crowded struct {
+	net.Listener
+	full int
+}
+
+func (c *crowded) Accept() (net.Conn, error) {
+	if c.full--; c.full >= 0 {
+		return nil, &net.OpError{Op: "accept", Net: "unix", Err: os.NewSyscallError("accept4", unix.EMFILE)}
+	}
+	return c.Listener.Accept()
+}
+
+// TestNoDescriptorLeft: an order waits, and the gateway does not end.
+func TestNoDescriptorLeft(t *testing.T) {
+	dir := t.TempDir()
+	l, err := net.Listen("unix", filepath.Join(dir, socketFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &watching{Live: Live{Log: slog.New(slog.DiscardHandler)}, asked: make(chan request)}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- w.takeOrders(ctx, &crowded{l, 2}) }()
+	go func() {
+		select {
+		case r := <-w.asked:
+			r.reply <- outcome{ID: zone.HID{7}}
+		case <-ctx.Done():
+		}
+	}()
+	id, err := Decide(ctx, dir, zone.MAC{2}, Decision{Action: "relearn"})
+	if err != nil || id != (zone.HID{7}) {
+		t.Errorf("%s, %v", id, err)
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }

@@ -216,7 +216,7 @@ type MemberAnswer struct {
 	Invites  int                `json:"open_invites"` // one-time codes that were not used, and have not expired
 	Invite   string             `json:"invite,omitempty"`
 	Until    zone.Time          `json:"until,omitempty"` // how long the invite's code holds; left out: without an end
-	Hub      *bus.Status        `json:"hub,omitempty"`   // nil: no gateway runs
+	Hub      *bus.Status        `json:"hub,omitempty"`   // nil: no gateway serves members
 	Policy   *PolicyReport      `json:"policy,omitempty"`
 }
 
