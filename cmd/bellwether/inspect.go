@@ -15,6 +15,7 @@ import (
 	"bellwether/internal/alert"
 	"bellwether/internal/gateway"
 	"bellwether/internal/identity"
+	"bellwether/internal/store"
 	"bellwether/internal/zone"
 )
 
@@ -196,6 +197,10 @@ func explainMUD(cmd *cobra.Command, s *gateway.State, a *zone.Alert) error {
 		return nil
 	}
 	r, m, ok, err := s.AlertMUD(cmd.Context(), a)
+	if removed := (*store.RemovedError)(nil); errors.As(err, &removed) {
+		fmt.Fprintf(w, "  its network policy %s was given to it later, and the snapshots are not kept any more: they were removed at %s\n", m.SHA256.Short(), removed.At)
+		return nil
+	}
 	if err != nil || !ok {
 		return err
 	}
