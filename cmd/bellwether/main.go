@@ -11,6 +11,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"bellwether/internal/gateway"
 )
 
 // usageError is a wrong use of the command line: exit code 2.
@@ -28,6 +30,7 @@ func main() {
 func exitCode(err error) int {
 	var usage usageError
 	var told exitError
+	var taken *gateway.InUseError
 	switch {
 	case err == nil:
 		return 0
@@ -36,7 +39,7 @@ func exitCode(err error) int {
 	case errors.As(err, &usage):
 		fmt.Fprintf(os.Stderr, "bellwether: %v\n  see `bellwether help`\n", err)
 		return 2
-	case errors.Is(err, context.Canceled):
+	case errors.Is(err, context.Canceled) && !errors.As(err, &taken):
 		fmt.Fprintln(os.Stderr, "bellwether: stopped; run the same command again to go on")
 		return 1
 	}

@@ -76,7 +76,7 @@ func (w *watching) control(ctx context.Context) error {
 	}
 	l, err := listenPrivately(ctx, path)
 	if err != nil {
-		w.Log.Warn("no control socket: decisions about devices have to wait until the gateway is stopped", "error", err)
+		w.Log.Warn("no control socket: orders have to wait until the gateway is stopped", "error", err)
 		return nil
 	}
 	return w.takeOrders(ctx, l)

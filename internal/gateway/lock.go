@@ -59,7 +59,7 @@ func lockDir(ctx context.Context, dir string, log *slog.Logger) (*os.File, error
 		}
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("%w (%w)", taken, ctx.Err())
+			return nil, fmt.Errorf("stopped waiting: %w (%w)", taken, ctx.Err())
 		case <-time.After(lockEvery):
 		}
 		if time.Now().After(until) {

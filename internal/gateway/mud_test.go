@@ -3,6 +3,7 @@ package gateway
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -281,6 +282,43 @@ func TestNetworkPolicyRefused(t *testing.T) {
 	if err := s.SetMUD(t.Context(), MUD{Device: other}); err == nil || !strings.Contains(err.Error(), "has no network policy") {
 		t.Errorf("taken away twice: %v", err)
 	}
+}
+
+// TestTornNetworkPolicy: what a crash left unfinished is gone when the directory was
+// opened again.
+func TestTornNetworkPolicy(t *testing.T) {
+	c := homeCaptures(t)
+	dir, s := mudState(t)
+	l, err := s.LearnMUD(t.Context(), LearnMUD{Device: c.webcam.MAC})
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest := give(t, s, MUDOrder{Device: c.webcam.MAC, File: l.File}).SHA256
+	m, err := s.readMUD(MUDOrder{Device: c.webcam.MAC, File: append(bytes.Clone(l.File), '\n')})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(s.muds.put(m), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, mudFile)
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(path, info.Size()-5); err != nil {
+		t.Fatal(err)
+	}
+	if s, err = OpenState(t.Context(), dir, StateOptions{Existing: true}); err != nil {
+		t.Fatal(err)
+	}
+	if got, ok := s.MUD(c.webcam.MAC); !ok || got.SHA256 != digest {
+		t.Errorf("%s is in force, want %s", got.SHA256, digest)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	verifies(t, dir)
 }
 
 // TestDamagedNetworkPolicy: a changed byte is found.

@@ -51,6 +51,7 @@ func parseMUD(b []byte) (m MUD, err error) {
 type muds struct {
 	path    string
 	inForce map[zone.MAC]MUD
+	torn    bool // a crash left an unfinished record at its end
 }
 
 // readMUDs reads those that are in force: of each device the newest record of the
@@ -63,7 +64,7 @@ func readMUDs(path string, devices []contract.DeviceState) (*muds, error) {
 	s := &muds{path: path, inForce: map[zone.MAC]MUD{}}
 	for rec, err := range journal.Scan(path, mudKind) {
 		var torn *journal.TornError
-		if errors.Is(err, fs.ErrNotExist) || errors.As(err, &torn) { // the next write cuts it off
+		if s.torn = errors.As(err, &torn); s.torn || errors.Is(err, fs.ErrNotExist) {
 			break
 		}
 		if err != nil {
@@ -78,6 +79,19 @@ func readMUDs(path string, devices []contract.DeviceState) (*muds, error) {
 		}
 	}
 	return s, nil
+}
+
+// mend cuts off what a crash left.
+func (s *muds) mend() error {
+	if !s.torn {
+		return nil
+	}
+	j, err := journal.Open(s.path, mudKind, nil)
+	if err != nil {
+		return err
+	}
+	s.torn = false
+	return j.Close()
 }
 
 // put adds one; it is durable on return, and not in force.

@@ -183,6 +183,9 @@ func (s *State) open(ctx context.Context, o StateOptions) (err error) {
 	if o.ReadOnly {
 		return nil // what looks unfinished may be a running gateway's
 	}
+	if err := s.muds.mend(); err != nil {
+		return err
+	}
 	if s.Leases, err = monitor.OpenLeases(s.path(leaseFile)); err != nil {
 		return err
 	}
