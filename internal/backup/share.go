@@ -113,6 +113,22 @@ func ParseShare(text string) (Share, error) {
 	return shareOf(all[:bodyBytes])
 }
 
+// SplitShares gives the texts of the shares that stand one after the other, each under
+// its title, as a member prints those that it keeps.
+func SplitShares(text string) []string {
+	var texts []string
+	begun := false // the last one has a title
+	for line := range strings.Lines(text) {
+		titled := strings.HasPrefix(strings.ToLower(strings.TrimSpace(line)), title)
+		if len(texts) == 0 || titled && begun {
+			texts = append(texts, "")
+		}
+		begun = begun || titled
+		texts[len(texts)-1] += line
+	}
+	return texts
+}
+
 // readLines gives the text behind each line's number.
 func readLines(text string) (map[int]string, error) {
 	found := map[int]string{}

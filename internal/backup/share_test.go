@@ -117,3 +117,24 @@ func FuzzParseShare(f *testing.F) {
 		}
 	})
 }
+
+func TestSplitShares(t *testing.T) {
+	s, other := sample(), sample()
+	other.Backup[0]++
+	one, two := s.Encode(), other.Encode()
+	for text, want := range map[string][]Share{
+		one: {s}, one + "\n" + two: {s, other}, "# a note\n" + one + two: {s, other}, strings.ToUpper(two + one): {other, s},
+		strings.SplitN(one, "\n", 2)[1]: {s}, // without its title
+	} {
+		texts := SplitShares(text)
+		if len(texts) != len(want) {
+			t.Fatalf("%q\nhas %d shares, want %d", text, len(texts), len(want))
+		}
+		for i := range texts {
+			mustParse(t, texts[i], want[i])
+		}
+	}
+	if got := SplitShares(""); len(got) != 0 {
+		t.Errorf("nothing has %d shares", len(got))
+	}
+}

@@ -71,6 +71,40 @@ func TestRestoredWithStore(t *testing.T) {
 	verifies(t, again)
 }
 
+// TestSharesOfSeveralBackups: a member prints all shares that it keeps, and each
+// backup finds its own among them.
+func TestSharesOfSeveralBackups(t *testing.T) {
+	dir, _ := founded(t, "Home")
+	all := []string{filepath.Join(t.TempDir(), "lamp"), filepath.Join(t.TempDir(), "door")}
+	var made []*BackupReport
+	for range 3 {
+		b := backedUp(t, dir, false)
+		made = append(made, b)
+		for i, path := range all {
+			share, err := os.ReadFile(b.Shares[i])
+			if err != nil {
+				t.Fatal(err)
+			}
+			kept, err := os.ReadFile(path)
+			if err != nil && !errors.Is(err, os.ErrNotExist) {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, append(append(kept, share...), '\n'), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, b := range made {
+		if _, err := Restore(t.Context(), RestoreOptions{File: b.File, Shares: all}); err != nil {
+			t.Error(err)
+		}
+	}
+	b := backedUp(t, dir, false)
+	if _, err := Restore(t.Context(), RestoreOptions{File: b.File, Shares: all}); err == nil || !strings.Contains(err.Error(), "none of its 3 shares is of backup") {
+		t.Errorf("a backup without a share: %v", err)
+	}
+}
+
 // TestRestoredWithoutStore: key, ledger, models and alerts are there, the snapshots
 // count as removed, and what was learned judges what comes.
 func TestRestoredWithoutStore(t *testing.T) {

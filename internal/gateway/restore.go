@@ -57,10 +57,6 @@ type RestoreReport struct {
 // an unfinished one beside it, which the next try takes away.
 func Restore(ctx context.Context, o RestoreOptions) (r *RestoreReport, err error) {
 	began := time.Now()
-	shares, err := readShares(o.Shares)
-	if err != nil {
-		return nil, err
-	}
 	f, err := os.Open(o.File)
 	if err != nil {
 		return nil, fmt.Errorf("restore: %w", err)
@@ -69,6 +65,10 @@ func Restore(ctx context.Context, o RestoreOptions) (r *RestoreReport, err error
 	in, err := backup.NewReader(f)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", o.File, err)
+	}
+	shares, err := readShares(o.Shares, in.ID())
+	if err != nil {
+		return nil, err
 	}
 	info, err := in.Open(shares)
 	if err != nil {
@@ -102,16 +102,11 @@ func Restore(ctx context.Context, o RestoreOptions) (r *RestoreReport, err error
 }
 
 // readShares reads files with shares; an error says what is wrong with each.
-func readShares(paths []string) ([]backup.Share, error) {
+func readShares(paths []string, of backup.ID) ([]backup.Share, error) {
 	var shares []backup.Share
 	var errs []error
 	for _, name := range paths {
-		text, err := os.ReadFile(name)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("share: %w", err))
-			continue
-		}
-		s, err := backup.ParseShare(string(text))
+		s, err := readShare(name, of)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("share %s: %w", name, err))
 			continue
@@ -119,6 +114,27 @@ func readShares(paths []string) ([]backup.Share, error) {
 		shares = append(shares, s)
 	}
 	return shares, errors.Join(errs...)
+}
+
+// readShare reads the share in a file; among several, that of the given backup.
+func readShare(path string, of backup.ID) (backup.Share, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return backup.Share{}, err
+	}
+	texts := backup.SplitShares(string(b))
+	if len(texts) < 2 {
+		return backup.ParseShare(string(b))
+	}
+	var errs []error
+	for _, text := range texts {
+		s, err := backup.ParseShare(text)
+		if err == nil && s.Backup == of {
+			return s, nil
+		}
+		errs = append(errs, err)
+	}
+	return backup.Share{}, errors.Join(append(errs, fmt.Errorf("none of its %d shares is of backup %s", len(texts), of))...)
 }
 
 // unfinished makes the directory that is filled, and locks it. What a restore of
