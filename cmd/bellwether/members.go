@@ -369,7 +369,11 @@ it replies to a request of the member to the master, by the request's H-ID as 'l
 		RunE: func(cmd *cobra.Command, args []string) error {
 			say.To, say.Content = zone.MemberID(args[0]), []byte(args[1])
 			if reply != "" {
-				if err := say.Reply.UnmarshalText([]byte(reply)); err != nil {
+				err := say.Reply.UnmarshalText([]byte(reply))
+				if err == nil && say.Reply == (zone.HID{}) {
+					err = errors.New("no request has the H-ID of zeros")
+				}
+				if err != nil {
 					return usageError{fmt.Errorf("--reply: %w", err)}
 				}
 			}
