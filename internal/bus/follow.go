@@ -179,15 +179,21 @@ func (h *Hub) frame(ctx context.Context, at position) ([]byte, error) {
 
 // refill reads from the ledger what else waits for a member. It is done when there
 // is enough, or nothing more: no block from where it stands on has been begun to
-// be followed, and what is pushed later is in wait or known to be there already.
-func (h *Hub) refill(ctx context.Context, m *member) error {
+// be followed, and what is pushed later is in wait or known to be there already. It is
+// given up when another session took the place of s, which reads for itself.
+func (h *Hub) refill(ctx context.Context, s *session, m *member) error {
 	m.mu.Lock()
-	at, away, cursor := m.upTo, m.away, m.cursor
+	from, away, cursor := m.upTo, m.away, m.cursor
 	m.mu.Unlock()
+	at := from
 	var found []position
 	for {
 		n := at.block()
 		m.mu.Lock()
+		if m.session != s || m.upTo != from {
+			m.mu.Unlock()
+			return nil
+		}
 		end := h.followed.Load() <= n
 		if end || len(found)+len(m.wait) >= maxWait {
 			m.wait = append(m.wait, found...)

@@ -235,7 +235,7 @@ func (s *session) flush(ctx context.Context) error {
 func (s *session) deliver(ctx context.Context, m *member) (more bool, err error) {
 	at, ok, refill := m.next(s)
 	if refill {
-		return true, s.hub.refill(ctx, m)
+		return true, s.hub.refill(ctx, s, m)
 	}
 	if !ok {
 		return false, nil
