@@ -117,11 +117,15 @@ func (p *payloads) survivors(s *segment, yield func(one stored, raw []byte)) err
 	return nil
 }
 
-// expire removes the segments that are too old.
+// expire removes the segments that are too old. How old one is that was begun before
+// the clock was set, that clock cannot say: it goes with those that came behind it.
 func (p *payloads) expire(now zone.Time) error {
 	n := 0
-	for p.keep > 0 && n+1 < len(p.segments) && now.Sub(p.segments[n+1].head.Begun) > p.keep {
-		n++
+	for i := 1; p.keep > 0 && i < len(p.segments); i++ {
+		begun := p.segments[i].head.Begun
+		if known := begun >= clockSet || now < clockSet; known && now.Sub(begun) > p.keep {
+			n = i
+		}
 	}
 	return p.drop(0, n)
 }

@@ -409,3 +409,44 @@ func BenchmarkCut(b *testing.B) {
 		})
 	}
 }
+
+// TestClockSet: a clock that is set makes nothing old that came before.
+func TestClockSet(t *testing.T) {
+	const keep = 7 * 24 * time.Hour
+	p := smallStore(t, t.TempDir(), 1<<20, keep)
+	const n = 40
+	put := func(i int, now zone.Time) {
+		t.Helper()
+		if err := p.add(uint64(i), now, []stored{{id: zone.HID{byte(i), 1}, from: "a", payload: make([]byte, 8000)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	left := func() (left int) {
+		t.Helper()
+		for i := range n {
+			got, err := p.find(zone.HID{byte(i), 1}, uint64(i))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got != nil {
+				left++
+			}
+		}
+		return left
+	}
+	for i := range n {
+		put(i, zone.Time(i)*zone.Time(time.Second))
+	}
+	put(n, clockSet)
+	if left() != n {
+		t.Errorf("%d of %d payloads are left when the clock is set", left(), n)
+	}
+	put(n+1, clockSet+zone.Time(keep))
+	if left() != n {
+		t.Errorf("%d of %d payloads are left after %s", left(), n, keep)
+	}
+	put(n+2, clockSet+zone.Time(3*keep))
+	if left() != 0 {
+		t.Errorf("%d payloads are left after %s", left(), 3*keep)
+	}
+}
