@@ -163,7 +163,7 @@ type counts struct {
 // ledger's past while that is opened; see [Hub.Past].
 func Prepare(dir string, o Options) (*Hub, error) {
 	o.fill()
-	h := &Hub{o: o, dir: dir, born: time.Now(), queue: make(chan *item, 4096), own: make(chan *saying), look: make(chan struct{}, 1),
+	h := &Hub{o: o, dir: dir, born: time.Now(), queue: make(chan *item, maxBatch), own: make(chan *saying), look: make(chan struct{}, 1),
 		members: map[zone.MemberID]*member{}, sessions: map[*session]bool{}}
 	h.expires.Store(never)
 	h.refusals.log = o.Log

@@ -343,3 +343,12 @@ func TestPings(t *testing.T) {
 		t.Errorf("10 pings were answered within %s", took)
 	}
 }
+
+// TestQueueBytes: what waits for the committer, all of it as large as it may be, takes
+// a part of the memory that a hub may have.
+func TestQueueBytes(t *testing.T) {
+	p := newPlace(t, Options{})
+	if most := cap(p.hub.queue) * message.MaxFrame; most > 80<<20 {
+		t.Errorf("%d MiB may wait", most>>20)
+	}
+}
