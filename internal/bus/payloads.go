@@ -48,6 +48,7 @@ type payloads struct {
 	next     zone.SeqID // of the next payload
 	dropped  int64      // payloads that were removed by age or size
 
+	turn   sync.Mutex // of who reads an old segment, taken before old: so whoever stores waits for one of them, not for all
 	old    sync.Mutex // guards the journals and indexes of all segments but the last; taken after mu, or alone
 	loaded []*segment // those in memory, by last use
 }
@@ -291,7 +292,9 @@ func (p *payloads) find(id zone.HID, block uint64) ([]byte, error) {
 		defer p.mu.Unlock()
 		return s.read(id)
 	}
-	p.mu.Unlock() // whoever stores does not wait for old files
+	p.mu.Unlock()
+	p.turn.Lock()
+	defer p.turn.Unlock()
 	p.old.Lock()
 	defer p.old.Unlock()
 	for s.into != nil {

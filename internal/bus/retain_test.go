@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -449,4 +450,53 @@ func TestClockSet(t *testing.T) {
 	if left() != 0 {
 		t.Errorf("%d payloads are left after %s", left(), 3*keep)
 	}
+}
+
+// TestStoreBeforeReaders: whoever stores does not wait for all that want to read old
+// segments.
+func TestStoreBeforeReaders(t *testing.T) {
+	const readers = 1000
+	p := smallStore(t, t.TempDir(), 4<<20, -1)
+	n := 0
+	put := func() {
+		if err := p.add(uint64(n), 0, []stored{{id: zone.HID{byte(n), byte(n >> 8), 1}, from: "a", payload: make([]byte, 16<<10)}}); err != nil {
+			t.Error(err)
+		}
+		n++
+	}
+	for len(p.segments) < 8 {
+		put()
+	}
+	old := n - 5 // the newest segment has fewer
+	p.old.Lock()
+	var read atomic.Int64
+	var work sync.WaitGroup
+	for i := range readers {
+		work.Go(func() {
+			k := i % old
+			if got, err := p.find(zone.HID{byte(k), byte(k >> 8), 1}, uint64(k)); got == nil || err != nil {
+				t.Errorf("payload %d: %d bytes, %v", k, len(got), err)
+			}
+			read.Add(1)
+		})
+	}
+	time.Sleep(100 * time.Millisecond) // for the readers to come first
+	before := make(chan int64)
+	go func() {
+		if _, err := p.begin(uint64(n), 0); err != nil {
+			t.Error(err)
+		}
+		before <- read.Load()
+	}()
+	for waits := 0; waits < 50; time.Sleep(time.Millisecond) { // for that one to wait as well, which it does with the lock
+		if waits++; p.mu.TryLock() {
+			p.mu.Unlock()
+			waits = 0
+		}
+	}
+	p.old.Unlock()
+	if got := <-before; got > readers/2 {
+		t.Errorf("%d of %d readers came before who stores", got, readers)
+	}
+	work.Wait()
 }
