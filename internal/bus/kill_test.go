@@ -9,7 +9,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -22,15 +24,21 @@ import (
 
 // hubInstead, when set, makes this test program a hub over the state in the
 // directory named there, until it is killed.
-const hubInstead = "BELLWETHER_TEST_HUB"
+const (
+	hubInstead   = "BELLWETHER_TEST_HUB"
+	smallInstead = "BELLWETHER_TEST_SMALL_HUB" // likewise, with a store that is full at once
+)
 
 func TestMain(m *testing.M) {
-	processtest.Instead(hubInstead, serveForever)
+	processtest.Instead(hubInstead, func(dir string) error { return serveForever(dir, func(*payloads) {}) })
+	processtest.Instead(smallInstead, func(dir string) error {
+		return serveForever(dir, func(p *payloads) { p.full, p.keepMax = 32<<10, 1<<20 })
+	})
 	os.Exit(m.Run())
 }
 
-// serveForever says its address and serves.
-func serveForever(dir string) error {
+// serveForever says its address and serves, with the store as it was set.
+func serveForever(dir string, set func(*payloads)) error {
 	l, err := embedded.Open(filepath.Join(dir, "ledger"), ledgertest.Master(), embedded.Options{})
 	if err != nil {
 		return err
@@ -51,6 +59,7 @@ func serveForever(dir string) error {
 	if err != nil {
 		return err
 	}
+	set(h.payloads)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
@@ -60,9 +69,9 @@ func serveForever(dir string) error {
 }
 
 // victim starts a hub in a process of its own and points the peers to it.
-func victim(t *testing.T, dir string, peers ...*peer) *exec.Cmd {
+func victim(t *testing.T, instead, dir string, peers ...*peer) *exec.Cmd {
 	t.Helper()
-	cmd := processtest.Again(t, hubInstead, dir)
+	cmd := processtest.Again(t, instead, dir)
 	out, err := cmd.StdoutPipe()
 	if err == nil {
 		err = cmd.Start()
@@ -89,6 +98,62 @@ func TestKill(t *testing.T) {
 	a.join(Grant{})
 	b.join(Grant{})
 	p.stop()
+	killed(t, hubInstead, a, b, nil)
+}
+
+// TestKillMakingRoom is that while another member floods a full store, of which
+// segment after segment is written anew.
+func TestKillMakingRoom(t *testing.T) {
+	p := newPlace(t, Options{})
+	a, b, loud := p.peer("a"), p.peer("b"), p.peer("loud")
+	a.join(Grant{})
+	b.join(Grant{})
+	loud.join(Grant{})
+	p.stop()
+	killed(t, smallInstead, a, b, loud)
+	paths, err := filepath.Glob(filepath.Join(p.dir, "members", segmentGlob))
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(paths)
+	if last := filepath.Base(paths[len(paths)-1]); last < fmt.Sprintf(segmentName, 30) {
+		t.Errorf("the newest segment is %s: too few were written for room to be made", last)
+	}
+}
+
+// flood sends nobody contents until the connection breaks.
+func flood(f *peer) {
+	ctx, cancel := context.WithTimeout(context.Background(), patienceOf)
+	defer cancel()
+	if f.attempt(ctx, nil) != nil {
+		return
+	}
+	defer f.close()
+	got, err := f.next()
+	w, ok := got.(*message.Welcome)
+	if err != nil || !ok {
+		return
+	}
+	go func() { // there is one answer to each
+		for err == nil {
+			_, err = f.next()
+		}
+	}()
+	for n := w.N + 1; ; n++ {
+		body, payload := f.message("master", strings.Repeat("x", 4000))
+		if !trySay(f, &message.Submit{Object: f.signAs(n, body), Payload: payload}) {
+			return
+		}
+	}
+}
+
+// killed has a send to b, while loud floods if there is one, and kills the hub.
+func killed(t *testing.T, instead string, a, b, loud *peer) {
+	t.Helper()
+	p, peers := a.place, []*peer{a, b}
+	if loud != nil {
+		peers = append(peers, loud)
+	}
 	rounds := 8
 	if testing.Short() {
 		rounds = 3
@@ -98,17 +163,22 @@ func TestKill(t *testing.T) {
 	next := uint64(2)
 	stands := uint64(1)
 	var in inbox
+	var flooded sync.WaitGroup
 	for round := range rounds + 1 {
-		cmd := victim(t, p.dir, a, b)
+		cmd := victim(t, instead, p.dir, peers...)
 		if round < rounds {
 			time.AfterFunc(time.Duration(20+rng.IntN(400))*time.Millisecond, func() { cmd.Process.Kill() })
 		}
 		done := make(chan bool)
 		go func() { receive(t, b, &in, round == rounds, &next); close(done) }()
+		if loud != nil {
+			flooded.Go(func() { flood(loud) })
+		}
 		stands = transmit(a, sent, &next, stands, round == rounds)
 		<-done
 		cmd.Process.Kill()
 		cmd.Wait()
+		flooded.Wait()
 	}
 	if stands != next-1 || len(in.all) != int(stands)-1 {
 		t.Errorf("%d were sent, %d stand on the ledger, %d came", next-2, stands-1, len(in.all))
