@@ -32,7 +32,7 @@ const (
 func TestMain(m *testing.M) {
 	processtest.Instead(hubInstead, func(dir string) error { return serveForever(dir, func(*payloads) {}) })
 	processtest.Instead(smallInstead, func(dir string) error {
-		return serveForever(dir, func(p *payloads) { p.full, p.keepMax = 32<<10, 1<<20 })
+		return serveForever(dir, func(p *payloads) { p.full, p.keepMax = 16<<10, 256<<10 })
 	})
 	os.Exit(m.Run())
 }
@@ -116,7 +116,7 @@ func TestKillMakingRoom(t *testing.T) {
 		t.Fatal(err)
 	}
 	slices.Sort(paths)
-	if last := filepath.Base(paths[len(paths)-1]); last < fmt.Sprintf(segmentName, 30) {
+	if last := filepath.Base(paths[len(paths)-1]); last < fmt.Sprintf(segmentName, 20) {
 		t.Errorf("the newest segment is %s: too few were written for room to be made", last)
 	}
 }
