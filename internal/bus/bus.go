@@ -174,8 +174,9 @@ func Prepare(dir string, o Options) (*Hub, error) {
 	if err != nil {
 		return nil, fmt.Errorf("hub: %w", err)
 	}
+	end := positionOf(h.ledger.Height(), 0)
 	for name, at := range h.cursors.at {
-		h.member(name).cursor = at
+		h.member(name).cursor = min(at, end-1) // a backup's may be of later than its ledger
 	}
 	return h, nil
 }

@@ -472,3 +472,29 @@ func TestFlood(t *testing.T) {
 		t.Errorf("360 kB were taken in %s at 100 kB/s", took)
 	}
 }
+
+// TestCursorAhead: what was acknowledged of a ledger that went on, as when a backup
+// was made meanwhile, keeps nothing from being delivered.
+func TestCursorAhead(t *testing.T) {
+	p := newPlace(t, Options{})
+	a, b := p.peer("a"), p.peer("b")
+	a.join(Grant{})
+	b.join(Grant{})
+	b.close()
+	p.stop()
+	c, err := openCursors(filepath.Join(p.dir, "members"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.set("b", positionOf(1000, 0))
+	if err := c.close(); err != nil {
+		t.Fatal(err)
+	}
+	p.start()
+	a.open()
+	b.open()
+	a.send("b", "hello")
+	if got := content(t, want[*message.Delivery](b)); got != "a: hello" {
+		t.Errorf("delivered %q", got)
+	}
+}
