@@ -174,9 +174,8 @@ func Prepare(dir string, o Options) (*Hub, error) {
 	if err != nil {
 		return nil, fmt.Errorf("hub: %w", err)
 	}
-	end := positionOf(h.ledger.Height(), 0)
 	for name, at := range h.cursors.at {
-		h.member(name).cursor = min(at, end-1) // a backup's may be of later than its ledger
+		h.member(name).cursor = at
 	}
 	return h, nil
 }
@@ -220,7 +219,15 @@ func (h *Hub) open(ctx context.Context) (err error) {
 	if h.objects, err = openObjects(h.dir, h.ledger.State()); err != nil {
 		return err
 	}
-	return h.follow(ctx, nil)
+	if err := h.follow(ctx, nil); err != nil {
+		return err
+	}
+	end := positionOf(h.followed.Load(), 0)
+	for name := range h.cursors.at { // a backup's may be of later than its ledger
+		m := h.member(name)
+		m.cursor = min(m.cursor, max(end, 1)-1)
+	}
+	return nil
 }
 
 // Close releases the files. Run has to have returned.
