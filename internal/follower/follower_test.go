@@ -205,6 +205,20 @@ func TestData(t *testing.T) {
 	}
 }
 
+// TestLostObject: whoever asks for an object that the master cannot give is answered.
+func TestLostObject(t *testing.T) {
+	m := newMaster(t)
+	a, _ := start(t, newFollower(t, m, "a"), quick())
+	r, _ := say(t, a, Order{To: "a", Op: contract.OpCreate, Object: "door", Content: []byte("open")})
+	m.mu.Lock()
+	m.objects[r.ID] = stored{}
+	m.mu.Unlock()
+	_, answers := say(t, a, Order{To: "a", Op: contract.OpRead, Object: "door"})
+	if got := answered(t, answers); !got.Lost || got.Object != nil {
+		t.Errorf("answered %+v, want that it was lost", got)
+	}
+}
+
 // TestRefusal: what stands behind a refused order is numbered and signed anew, and
 // keeps its place.
 func TestRefusal(t *testing.T) {

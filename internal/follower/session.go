@@ -363,11 +363,11 @@ func (s *session) object(o *message.Object) error {
 	if !ok {
 		return nil
 	}
-	delete(s.reads, o.N)
 	m, err := s.open(o.Object, o.Payload, 0)
-	if err != nil {
+	if err != nil { // what s.reads still has is answered when the session ends
 		return fmt.Errorf("answer to read %d: %w", o.N, err)
 	}
+	delete(s.reads, o.N)
 	s.out.answer(number, Answer{Object: m})
 	return nil
 }
