@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -20,6 +19,7 @@ import (
 	"bellwether/internal/ledger/ledgertest"
 	"bellwether/internal/message"
 	"bellwether/internal/processtest"
+	"bellwether/internal/zone"
 )
 
 // hubInstead, when set, makes this test program a hub over the state in the
@@ -31,11 +31,12 @@ const (
 
 func TestMain(m *testing.M) {
 	processtest.Instead(hubInstead, func(dir string) error { return serveForever(dir, func(*payloads) {}) })
-	processtest.Instead(smallInstead, func(dir string) error {
-		return serveForever(dir, func(p *payloads) { p.full, p.keepMax = 16<<10, 256<<10 })
-	})
+	processtest.Instead(smallInstead, func(dir string) error { return serveForever(dir, small) })
 	os.Exit(m.Run())
 }
+
+// small makes a store that is full at once.
+func small(p *payloads) { p.full, p.keepMax = 16<<10, 256<<10 }
 
 // serveForever says its address and serves, with the store as it was set.
 func serveForever(dir string, set func(*payloads)) error {
@@ -110,14 +111,27 @@ func TestKillMakingRoom(t *testing.T) {
 	b.join(Grant{})
 	loud.join(Grant{})
 	p.stop()
-	killed(t, smallInstead, a, b, loud)
-	paths, err := filepath.Glob(filepath.Join(p.dir, "members", segmentGlob))
+	full, err := openPayloads(filepath.Join(p.dir, "members"), 0, 0, p.options.Log)
 	if err != nil {
 		t.Fatal(err)
 	}
-	slices.Sort(paths)
-	if last := filepath.Base(paths[len(paths)-1]); last < fmt.Sprintf(segmentName, 20) {
-		t.Errorf("the newest segment is %s: too few were written for room to be made", last)
+	small(full)
+	for i := 0; full.bytes <= full.keepMax-full.keepMax/roomParts; i++ {
+		if err := full.add(1, zone.TimeOf(time.Now()), []stored{{id: zone.HID{byte(i)}, from: "loud", payload: make([]byte, 4000)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	oldest := *full.segments[0]
+	if err := full.close(); err != nil {
+		t.Fatal(err)
+	}
+	killed(t, smallInstead, a, b, loud)
+	if full, err = openPayloads(filepath.Join(p.dir, "members"), 0, 0, p.options.Log); err != nil {
+		t.Fatal(err)
+	}
+	defer full.close()
+	if s := full.segments[0]; s.number == oldest.number && s.bytes == oldest.bytes {
+		t.Error("no room was made")
 	}
 }
 
