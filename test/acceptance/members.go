@@ -225,8 +225,8 @@ func (m *master) verify() error {
 }
 
 // invite gives an invite, with a code that admits by itself.
-func (m *master) invite(name string, args ...string) (message.Invite, error) {
-	text, err := m.command(append([]string{"zone", "invite", "--name", name}, args...)...)
+func (m *master) invite(args ...string) (message.Invite, error) {
+	text, err := m.command(append([]string{"zone", "invite"}, args...)...)
 	if err != nil {
 		return message.Invite{}, err
 	}
@@ -251,7 +251,7 @@ func (m *master) newFollower(program, name string, in namespace, grant ...string
 	if _, err := f.command("init", "--name", name, "--no-qr"); err != nil {
 		return nil, err
 	}
-	i, err := m.invite(name, grant...)
+	i, err := m.invite(append([]string{"--name", name}, grant...)...)
 	if err != nil {
 		return nil, err
 	}

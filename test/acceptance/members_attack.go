@@ -77,7 +77,7 @@ func (s *besieged) found(b *bench) (err error) {
 	if s.other, err = b.newMaster(b.binary, serving{listen: loopback}); err != nil {
 		return err
 	}
-	i, err := s.invite("anyone", "--open")
+	i, err := s.invite("--open")
 	if err != nil {
 		return err
 	}
@@ -144,7 +144,7 @@ func (s *besieged) atTheDoor() error {
 	}
 	s.refused("forged ticket", "ticket-forged", forger, nil)
 
-	far, err := s.other.invite("anyone", "--open")
+	far, err := s.other.invite("--open")
 	if err != nil {
 		return err
 	}

@@ -51,7 +51,7 @@ func (b *bench) membersLoaded(o *outcome) error {
 		return err
 	}
 	defer func() { killAll(m) }()
-	i, err := m.invite("anyone", "--open")
+	i, err := m.invite("--open")
 	if err != nil {
 		return err
 	}

@@ -29,7 +29,7 @@ type snake struct {
 // newSnake starts the follower in Python on a state directory, with more
 // variables in its environment.
 func (m *master) newSnake(dir, name string, env ...string) (*snake, error) {
-	i, err := m.invite(name)
+	i, err := m.invite("--name", name)
 	if err != nil {
 		return nil, err
 	}

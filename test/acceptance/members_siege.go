@@ -35,7 +35,7 @@ func (s *besieged) between() error {
 		return err
 	}
 	defer l.Close()
-	i, err := s.invite("through", "--address", l.Addr().String())
+	i, err := s.invite("--name", "through", "--address", l.Addr().String())
 	if err != nil {
 		return err
 	}
