@@ -14,6 +14,37 @@ import (
 	"bellwether/internal/zone"
 )
 
+// TestDoubt: of who was trusted, what is refused first may be stored, and what comes
+// behind it not.
+func TestDoubt(t *testing.T) {
+	p := newPlace(t, Options{})
+	a, b := p.peer("a"), p.peer("b")
+	a.join(Grant{})
+	b.join(Grant{})
+	for range doubtFirst {
+		a.send("b", "x")
+		want[*message.Receipt](a)
+	}
+	p.roll(&contract.PolicySet{Text: `forbid (principal, action, resource);`})
+	refused := func() {
+		body, payload := a.message("b", "x")
+		if got := a.refusal(a.signAs(a.n+1, body), payload); got != contract.CodePolicy {
+			t.Fatalf("refused with %q", got)
+		}
+	}
+	stored := func() zone.SeqID {
+		p.hub.payloads.mu.Lock()
+		defer p.hub.payloads.mu.Unlock()
+		return p.hub.payloads.next
+	}
+	refused()
+	before := stored()
+	refused()
+	if got := stored() - before; got != 0 {
+		t.Errorf("%d contents were stored of who was just refused", got)
+	}
+}
+
 // TestRefusedStoresNothing: what the contract refuses leaves nothing on the disk,
 // neither contents nor versions of objects, also in the middle of a batch and behind
 // what made it wrong.

@@ -31,6 +31,7 @@ type member struct {
 	revoked bool
 	n       uint64                 // of its newest transaction
 	recent  [message.Credit]recent // of its transactions, by their number
+	doubted int                    // of its next ones are judged before they are stored
 
 	mu      sync.Mutex // guards what follows
 	cursor  position   // acknowledged up to here
@@ -64,7 +65,7 @@ func (h *Hub) member(name zone.MemberID) *member {
 	defer h.mu.Unlock()
 	m := h.members[name]
 	if m == nil {
-		m = &member{name: name}
+		m = &member{name: name, doubted: doubtFirst}
 		h.members[name] = m
 	}
 	return m
