@@ -21,6 +21,7 @@ type usageError struct{ error }
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	ctx = gateway.WithNotice(ctx, func(notice string) { fmt.Fprintf(os.Stderr, "bellwether: %s\n", notice) })
 	root := rootCommand()
 	root.SetArgs(spreadLists(os.Args[1:]))
 	os.Exit(exitCode(root.ExecuteContext(ctx)))

@@ -130,9 +130,15 @@ func (c *copying) state(rows bool) error {
 	if err != nil {
 		return err
 	}
+	defer m.close()
 	if err := m.complete(c.dir); err != nil {
 		return err
 	}
+	return c.copy(m, rows)
+}
+
+// copy copies what was there at a moment.
+func (c *copying) copy(m moment, rows bool) error {
 	for _, name := range slices.Sorted(maps.Keys(m.texts)) {
 		if err := c.add(name, int64(len(m.texts[name])), strings.NewReader(m.texts[name])); err != nil {
 			return err
@@ -146,7 +152,7 @@ func (c *copying) state(rows bool) error {
 	if err := c.folder(modelDir, isModelFile); err != nil || !rows {
 		return err
 	}
-	named, err := store.SegmentFiles(filepath.Join(c.dir, storeDir), m.journals[manifestName])
+	named, err := store.SegmentFiles(filepath.Join(c.dir, storeDir), m.journals[manifestName].Size())
 	if err != nil {
 		return err
 	}
@@ -167,21 +173,15 @@ func (c *copying) add(name string, size int64, r io.Reader) error {
 }
 
 // journal copies the whole records that a journal had.
-func (c *copying) journal(name string, size int64) error {
-	at := filepath.Join(c.dir, name)
-	size, err := journal.Whole(at, size)
+func (c *copying) journal(name string, j looked) error {
+	size, err := journal.Whole(j.file, j.Size())
 	if err != nil {
 		return err
 	}
 	if size == 0 {
-		return fmt.Errorf("%s was not begun yet: start the gateway once, then make the backup", at)
+		return fmt.Errorf("%s was not begun yet: start the gateway once, then make the backup", j.file.Name())
 	}
-	f, err := os.Open(at)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return c.add(name, size, f)
+	return c.add(name, size, io.NewSectionReader(j.file, 0, size))
 }
 
 // folder copies the files of a folder that belong. One that goes meanwhile was
@@ -250,42 +250,78 @@ func isModelFile(name string) bool {
 	return ok && new(zone.Hash).UnmarshalText([]byte(digest)) == nil
 }
 
-// moment is what a state directory held at one moment: how long its journals
-// were, and the contents of what is not a journal.
+// moment is what a state directory held at one moment: its journals, open, and the
+// contents of what is not a journal.
 type moment struct {
-	journals map[string]int64
+	journals map[string]looked
 	texts    map[string]string
+}
+
+// looked is a journal as it was. It is read through its file, since another may get
+// its name.
+type looked struct {
+	file *os.File
+	fs.FileInfo
+}
+
+func (j looked) equal(other looked) bool {
+	return os.SameFile(j.FileInfo, other.FileInfo) && j.Size() == other.Size()
+}
+
+func (m moment) equal(other moment) bool {
+	return maps.EqualFunc(m.journals, other.journals, looked.equal) && maps.Equal(m.texts, other.texts)
+}
+
+// close closes the journals, which were only read.
+func (m moment) close() {
+	for _, j := range m.journals {
+		j.file.Close()
+	}
 }
 
 // patience bounds how long momentOf looks for a moment in which nothing is written.
 const patience = time.Minute
 
-// momentOf looks until it has seen the same twice. Journals only grow, and what is
-// replaced is never as it was before: so all of it was there at once, between the
-// end of one look and the beginning of the next.
+// momentOf looks until it has seen the same twice. Journals only grow or give their
+// name to another file, and what is replaced is never as it was before: so all of it
+// was there at once, between the end of one look and the beginning of the next. The
+// caller closes it.
 func momentOf(ctx context.Context, dir string) (moment, error) {
 	before, err := look(dir)
 	for end := time.Now().Add(patience); err == nil; {
 		var now moment
-		if now, err = look(dir); err != nil {
-			break
-		}
-		if maps.Equal(before.journals, now.journals) && maps.Equal(before.texts, now.texts) {
+		now, err = look(dir)
+		same := err == nil && before.equal(now) // both are open: no other file is taken for the same
+		before.close()
+		if same {
 			return now, nil
+		}
+		if err != nil {
+			return moment{}, err
 		}
 		if err = ctx.Err(); err == nil && time.Now().After(end) {
 			err = fmt.Errorf("the state directory %s changes all the time: stop the gateway for the backup", dir)
 		}
 		before = now
 	}
+	before.close()
 	return moment{}, err
 }
 
 // maxText is more than any file that is no journal has bytes.
 const maxText = 64 << 20
 
+// look opens the journals and reads the rest.
 func look(dir string) (moment, error) {
-	m := moment{map[string]int64{}, map[string]string{}}
+	m := moment{map[string]looked{}, map[string]string{}}
+	if err := m.look(dir); err != nil {
+		m.close()
+		return moment{}, err
+	}
+	return m, nil
+}
+
+func (m moment) look(dir string) error {
 	for _, name := range inBackup() {
 		at := filepath.Join(dir, name)
 		info, err := os.Lstat(at)
@@ -293,22 +329,32 @@ func look(dir string) (moment, error) {
 			continue
 		}
 		if err != nil {
-			return m, err
+			return err
 		}
 		if !info.Mode().IsRegular() || !isJournal(name) && info.Size() > maxText {
-			return m, fmt.Errorf("%s is not a file of a state directory", at)
+			return fmt.Errorf("%s is not a file of a state directory", at)
 		}
 		if isJournal(name) {
-			m.journals[name] = info.Size()
-			continue
+			m.journals[name], err = openLooked(at)
+		} else {
+			var b []byte
+			b, err = os.ReadFile(at)
+			m.texts[name] = string(b)
 		}
-		b, err := os.ReadFile(at)
 		if err != nil {
-			return m, err
+			return err
 		}
-		m.texts[name] = string(b)
 	}
-	return m, nil
+	return nil
+}
+
+func openLooked(at string) (looked, error) {
+	f, err := os.Open(at)
+	if err != nil {
+		return looked{}, err
+	}
+	info, err := f.Stat()
+	return looked{f, info}, err
 }
 
 // complete refuses a directory whose making a crash has ended: a copy of it would

@@ -6,17 +6,24 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"bellwether/internal/backup"
+	"bellwether/internal/bus"
 	"bellwether/internal/contract"
+	"bellwether/internal/message"
 	"bellwether/internal/zone"
 )
 
@@ -239,6 +246,146 @@ func TestRetentionDuringABackup(t *testing.T) {
 	if _, r := again, verifies(t, again); r.Segments == 0 {
 		t.Error("no segments")
 	}
+}
+
+// renewing gives orders that only fill the desk's journal until it was written anew.
+func renewing(t *testing.T, dir string, order func(MemberOrder) error) {
+	t.Helper()
+	path := filepath.Join(dir, memberDir, bus.DeskFile)
+	before, err := os.Stat(path)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	for range 2000 {
+		if err := errors.Join(order(MemberOrder{Do: DoInvite}), order(MemberOrder{Do: DoTakeBack})); err != nil {
+			t.Error(err)
+			return
+		}
+		if now, err := os.Stat(path); err != nil || !os.SameFile(before, now) {
+			return
+		}
+	}
+	t.Error("the journal was not written anew")
+}
+
+// TestRenewedDuringABackup: a journal that gets another file between the moment and
+// the copy is in the backup as it was.
+func TestRenewedDuringABackup(t *testing.T) {
+	dir, _ := finished(t)
+	s := mustOpen(t, dir, StateOptions{Existing: true})
+	defer s.Close()
+	members, err := s.openMembership(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer members.close()
+	order := func(o MemberOrder) error {
+		_, err := members.carryOut(t.Context(), o, time.Now())
+		return err
+	}
+	if err := members.desk.SetAddress("zone.example:1"); err != nil {
+		t.Fatal(err)
+	}
+	for range 20 { // codes that a journal written anew does not have
+		if err := order(MemberOrder{Do: DoInvite}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var out bytes.Buffer
+	key := backup.NewKey()
+	w, err := backup.NewWriter(&out, key, backup.Info{Zone: s.Zone.ID.String()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := momentOf(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.close()
+	name := memberDir + "/" + bus.DeskFile
+	want := string(readFile(t, dir, name))
+	renewing(t, dir, order)
+	c := &copying{ctx: t.Context(), dir: dir, to: w, done: map[string]bool{}}
+	if err := errors.Join(c.copy(m, false), w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if got := backedUpFiles(t, out.Bytes(), key, s.Zone.ID)[name]; got != want {
+		t.Errorf("the backup has %d other bytes, want the %d that were there", len(got), len(want))
+	}
+}
+
+// backedUpFiles gives the files in a backup.
+func backedUpFiles(t *testing.T, raw []byte, key backup.Key, z zone.Hash) map[string]string {
+	t.Helper()
+	r, err := backup.NewReader(bytes.NewReader(raw))
+	if err != nil {
+		t.Fatal(err)
+	}
+	shares, err := backup.Split(key, z, r.ID(), 1, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Open(shares); err != nil {
+		t.Fatal(err)
+	}
+	files := map[string]string{}
+	for {
+		name, _, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return files
+		}
+		b, readErr := io.ReadAll(r)
+		if err := errors.Join(err, readErr); err != nil {
+			t.Fatal(err)
+		}
+		files[name] = string(b)
+	}
+}
+
+// TestBackupsWhileJournalsAreRenewed makes backups of a running gateway whose desk is
+// written anew all the time: each restores to a zone in which nothing is wrong, and
+// whose desk knows what it knew.
+func TestBackupsWhileJournalsAreRenewed(t *testing.T) {
+	dir, _ := finished(t)
+	cmd, wait := locker{State: dir}.start(t)
+	answers(t, dir)
+	ctx, stop := context.WithCancel(t.Context())
+	var renewed atomic.Int32
+	var orders sync.WaitGroup
+	defer orders.Wait()
+	defer stop()
+	orders.Go(func() {
+		for ; ctx.Err() == nil; renewed.Add(1) {
+			renewing(t, dir, func(o MemberOrder) error {
+				_, err := OrderMembers(t.Context(), dir, o)
+				return err
+			})
+		}
+	})
+	made := 0
+	for began := time.Now(); (made < 6 || renewed.Load() < 4) && time.Since(began) < 5*time.Minute && !t.Failed(); made++ {
+		again, _ := restored(t, backedUp(t, dir, made%2 == 0))
+		verifies(t, again)
+		a, err := OrderMembers(t.Context(), again, MemberOrder{Do: DoInvite})
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if i, err := message.ParseInvite(a.Invite); err != nil || i.Address != "127.0.0.1:1" || a.Invites != 1 {
+			t.Errorf("backup %d: %d invites, %+v, %v", made, a.Invites, i, err)
+		}
+	}
+	stop()
+	orders.Wait()
+	if err := errors.Join(cmd.Process.Signal(unix.SIGTERM), wait()); err != nil {
+		t.Error(err)
+	}
+	if made < 6 || renewed.Load() < 4 {
+		t.Errorf("%d backups, %d renewals", made, renewed.Load())
+	}
+	t.Logf("%d backups, %d renewals", made, renewed.Load())
+	verifies(t, dir)
 }
 
 func TestBackupRefused(t *testing.T) {

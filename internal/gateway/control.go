@@ -11,7 +11,6 @@ import (
 	"net"
 	"os"
 	"sync"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -74,11 +73,15 @@ func (w *watching) control(ctx context.Context) error {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("control socket: %w", err)
 	}
-	l, err := listenPrivately(ctx, path)
+	l, err := listenPrivately(ctx, w.state.Dir)
+	if errors.Is(err, errLongPath) {
+		return err
+	}
 	if err != nil {
 		w.Log.Warn("no control socket: orders have to wait until the gateway is stopped", "error", err)
 		return nil
 	}
+	defer os.Remove(path) // what stays is nobody's
 	return w.takeOrders(ctx, l)
 }
 
@@ -113,18 +116,6 @@ func (w *watching) takeOrders(ctx context.Context, l net.Listener) error {
 			}
 		})
 	}
-}
-
-// listenPrivately makes a socket to which the owner alone can connect, from its
-// first moment: Linux gives it the permissions that its descriptor has at bind
-// (unix_bind_bsd in net/unix/af_unix.c), less the umask.
-func listenPrivately(ctx context.Context, path string) (net.Listener, error) {
-	c := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
-		var mode error
-		err := raw.Control(func(fd uintptr) { mode = unix.Fchmod(int(fd), 0o600) })
-		return errors.Join(err, mode)
-	}}
-	return c.Listen(ctx, "unix", path)
 }
 
 // converse takes one order and answers it, which may take as long as a model is

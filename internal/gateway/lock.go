@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -22,7 +21,17 @@ import (
 const (
 	lockPatience = 30 * time.Second
 	lockEvery    = 20 * time.Millisecond
+	lockSilence  = time.Second // before a person is told
 )
+
+// noticeKey is where WithNotice keeps its function.
+type noticeKey struct{}
+
+// WithNotice gives a context for calls that may wait for another program: tell gets a
+// sentence for people when one has waited for a second.
+func WithNotice(ctx context.Context, tell func(notice string)) context.Context {
+	return context.WithValue(ctx, noticeKey{}, tell)
+}
 
 // InUseError says that another program has the state directory.
 type InUseError struct {
@@ -40,9 +49,12 @@ func (e *InUseError) Error() string {
 
 // lockDir takes a state directory for this process. For another program that has it,
 // it waits up to lockPatience, or until ctx ends; the error is then an [*InUseError],
-// and so it is at once when a gateway answers there.
+// and so it is at once when a gateway answers there. The log or, without one, the notice
+// of ctx says that it waits.
 func lockDir(ctx context.Context, dir string, log *slog.Logger) (*os.File, error) {
-	until := time.Now().Add(lockPatience)
+	began := time.Now()
+	logged := log != nil && log.Enabled(ctx, slog.LevelInfo)
+	notice, _ := ctx.Value(noticeKey{}).(func(string))
 	for told := false; ; {
 		f, err := tryLock(dir)
 		var taken *InUseError
@@ -53,8 +65,13 @@ func lockDir(ctx context.Context, dir string, log *slog.Logger) (*os.File, error
 			taken.Gateway = true
 			return nil, errors.Join(taken, conn.Close())
 		}
-		if !told && log != nil {
+		switch {
+		case told:
+		case logged:
 			log.Info("waiting for another program that has the state directory", "holder", taken.Holder)
+			told = true
+		case notice != nil && time.Since(began) >= lockSilence:
+			notice(fmt.Sprintf("waiting up to %s for state directory %s, which is in use by another process: %s", lockPatience, dir, taken.Holder))
 			told = true
 		}
 		select {
@@ -62,7 +79,7 @@ func lockDir(ctx context.Context, dir string, log *slog.Logger) (*os.File, error
 			return nil, fmt.Errorf("stopped waiting: %w (%w)", taken, ctx.Err())
 		case <-time.After(lockEvery):
 		}
-		if time.Now().After(until) {
+		if time.Since(began) > lockPatience {
 			return nil, fmt.Errorf("waited for %s: %w", lockPatience, taken)
 		}
 	}
@@ -84,11 +101,6 @@ func tryLock(dir string) (*os.File, error) {
 		err = fmt.Errorf("locking state directory %s: %w", dir, err)
 	}
 	return nil, errors.Join(err, f.Close())
-}
-
-// dial connects to the gateway that runs on a state directory, if one does.
-func dial(dir string) (net.Conn, error) {
-	return net.Dial("unix", filepath.Join(dir, socketFile))
 }
 
 // holder says who has locked a file, as far as Linux tells (proc(5), /proc/locks).

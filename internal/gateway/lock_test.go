@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"os"
 	"os/exec"
 	"os/signal"
 	"strings"
@@ -170,5 +171,25 @@ func TestDeadGateway(t *testing.T) {
 	}
 	if _, err := OrderMembers(t.Context(), dir, MemberOrder{Do: DoInvite}); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestWaitingIsTold: who waits for another program is told so once, and by whom it is kept.
+func TestWaitingIsTold(t *testing.T) {
+	dir, _ := finished(t)
+	lock, err := tryLock(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var notices []string
+	ctx := WithNotice(t.Context(), func(notice string) {
+		notices = append(notices, notice)
+		time.AfterFunc(5*lockEvery, func() { lock.Close() })
+	})
+	if _, err := OrderMembers(ctx, dir, MemberOrder{Do: DoRequests}); err != nil {
+		t.Error(err)
+	}
+	if who := fmt.Sprintf("process %d (", os.Getpid()); len(notices) != 1 || !strings.Contains(notices[0], who) || !strings.Contains(notices[0], dir) {
+		t.Errorf("it was told %q", notices)
 	}
 }

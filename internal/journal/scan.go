@@ -70,13 +70,8 @@ func Scan(path, kind string) iter.Seq2[Record, error] {
 // Whole gives how many of the first size bytes of a journal of any kind are whole
 // records and what stands before them: a copy that ends there is a journal, also
 // when a record is being appended meanwhile. Damage is a [*DamageError].
-func Whole(path string, size int64) (int64, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return 0, fmt.Errorf("read journal: %w", err)
-	}
-	defer f.Close()
-	s, err := newScanner(f, path, kindOf(f))
+func Whole(f *os.File, size int64) (int64, error) {
+	s, err := newScanner(f, f.Name(), kindOf(f))
 	if torn := (*TornError)(nil); errors.As(err, &torn) {
 		return 0, nil
 	}
