@@ -216,7 +216,7 @@ func (h *Hub) open(ctx context.Context) (err error) {
 	if h.payloads, err = openPayloads(h.dir, h.o.Keep, h.o.KeepMax, h.o.Log); err != nil {
 		return err
 	}
-	if h.objects, err = openObjects(h.dir, h.ledger.State()); err != nil {
+	if h.objects, err = openObjects(h.dir, h.ledger.State(), h.o.Log); err != nil {
 		return err
 	}
 	if err := h.follow(ctx, nil); err != nil {

@@ -121,7 +121,7 @@ func TestKillMakingRoom(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	oldest := *full.segments[0]
+	oldest := full.segments[0]
 	if err := full.close(); err != nil {
 		t.Fatal(err)
 	}

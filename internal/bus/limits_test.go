@@ -317,6 +317,22 @@ func TestMessagesRate(t *testing.T) {
 	}
 }
 
+// TestLookupsOfNothing: a lookup that is answered with nothing counts as many messages.
+func TestLookupsOfNothing(t *testing.T) {
+	const rate = 100
+	p := newPlace(t, Options{Messages: rate})
+	a := p.peer("a")
+	a.join(Grant{})
+	began := time.Now()
+	for range (int(messagesBurst/time.Second) + 1) * rate / (1 + perNothing) {
+		a.say(&message.Lookup{Member: "nobody"})
+		want[*message.Member](a)
+	}
+	if took := time.Since(began); took < 900*time.Millisecond {
+		t.Errorf("all were answered within %s", took)
+	}
+}
+
 // TestRateOverSessions: a session that begins anew brings no more bytes.
 func TestRateOverSessions(t *testing.T) {
 	p := newPlace(t, Options{Rate: 100 << 10})

@@ -12,6 +12,10 @@ import (
 // lookupCost is how many bytes of its rate a lookup takes: it may read a block.
 const lookupCost = 4 << 10
 
+// perNothing is how many messages a lookup counts as, more, that is answered with
+// nothing: the policy was asked about every object of the other, or may have been.
+const perNothing = 15
+
 // reach decides who may look up whom. It keeps the compiled policy.
 type reach struct {
 	mu        sync.Mutex
@@ -25,6 +29,9 @@ func (s *session) lookup(ctx context.Context, f *message.Lookup) contract.Code {
 	raw, err := s.hub.found(ctx, s, f.Member)
 	if err != nil {
 		s.hub.o.Log.Error("lookup", "member", f.Member, "error", err)
+	}
+	if raw == nil && !s.pay(perNothing, 0) {
+		return byeClosed
 	}
 	s.answer(&message.Member{Member: f.Member, Object: raw}, endsRequest)
 	return ""

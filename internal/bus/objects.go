@@ -3,6 +3,7 @@ package bus
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"sync"
 
@@ -42,6 +43,7 @@ type objectKey struct {
 // objects keeps the newest version of everything that members keep in the zone.
 type objects struct {
 	path string
+	log  *slog.Logger
 
 	mu         sync.Mutex // guards what follows
 	journal    *journal.Journal
@@ -51,9 +53,24 @@ type objects struct {
 	live, dead int64 // bytes
 }
 
-func openObjects(dir string, state ledger.Reader) (*objects, error) {
-	o := &objects{path: filepath.Join(dir, objectFile), records: map[zone.HID]int{}, current: map[objectKey]zone.HID{}, size: map[zone.HID]int64{}}
-	var err error
+func openObjects(dir string, state ledger.Reader, log *slog.Logger) (*objects, error) {
+	o := &objects{path: filepath.Join(dir, objectFile), log: log}
+	err := o.read(state)
+	if damage := (*journal.DamageError)(nil); errors.As(err, &damage) && damage.Record >= 0 {
+		if err = o.mend(); err == nil {
+			err = o.read(state)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return o, o.clear()
+}
+
+// read opens the journal.
+func (o *objects) read(state ledger.Reader) (err error) {
+	o.records, o.current, o.size = map[zone.HID]int{}, map[objectKey]zone.HID{}, map[zone.HID]int64{}
+	o.live, o.dead = 0, 0
 	o.journal, err = journal.Open(o.path, objectKind, func(rec int, raw []byte) error {
 		var v version
 		if err := canonical.Unmarshal(raw, &v); err != nil {
@@ -71,10 +88,37 @@ func openObjects(dir string, state ledger.Reader) (*objects, error) {
 		o.current[objectKey{v.Owner, v.Name}] = v.ID
 		return nil
 	})
-	if err != nil {
-		return nil, err
+	return err
+}
+
+// mend writes the journal anew without what cannot be read.
+func (o *objects) mend() error {
+	j, err := renew(o.path, objectKind, durable.SyncDir, func(j *journal.Journal) error {
+		to := appender{journal: j}
+		for rec, err := range journal.Scan(o.path, objectKind) {
+			damage, torn := (*journal.DamageError)(nil), (*journal.TornError)(nil)
+			switch {
+			case errors.As(err, &torn):
+				return to.flush()
+			case errors.As(err, &damage):
+				o.log.Error("data of members cannot be read, and is lost", "error", err)
+				continue
+			case err == nil:
+				err = to.add(rec.Payload)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return to.flush()
+	})
+	if j != nil {
+		err = errors.Join(err, j.Close())
 	}
-	return o, o.clear()
+	if err != nil {
+		return fmt.Errorf("mending %s: %w", o.path, err)
+	}
+	return nil
 }
 
 func (o *objects) put(id zone.HID, rec int, size int64) {
@@ -147,15 +191,27 @@ func (o *objects) took(b *contract.Message, id zone.HID) error {
 func (o *objects) newest(owner zone.MemberID, name string) (v version, ok bool, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	rec, ok := o.records[o.current[objectKey{owner, name}]]
-	if !ok {
+	id := o.current[objectKey{owner, name}]
+	if _, ok := o.records[id]; !ok {
 		return v, false, nil
 	}
-	raw, err := o.journal.Read(rec)
-	if err == nil {
-		err = canonical.Unmarshal(raw, &v)
+	raw, err := o.sound(id)
+	if raw == nil || err != nil {
+		return v, false, err
 	}
+	err = canonical.Unmarshal(raw, &v)
 	return v, err == nil, err
+}
+
+// sound reads a version. One that is damaged is lost: it is nil, and dropped.
+func (o *objects) sound(id zone.HID) ([]byte, error) {
+	raw, err := o.journal.Read(o.records[id])
+	if damage := (*journal.DamageError)(nil); errors.As(err, &damage) {
+		o.log.Error("data of members cannot be read, and is lost", "error", err)
+		o.drop(id)
+		return nil, nil
+	}
+	return raw, err
 }
 
 // clear writes the journal anew without the versions that are gone, once they are
@@ -168,8 +224,11 @@ func (o *objects) clear() error {
 	records := map[zone.HID]int{}
 	j, err := renew(o.path, objectKind, durable.SyncDir, func(j *journal.Journal) error {
 		to := appender{journal: j}
-		for id, rec := range o.records {
-			raw, err := o.journal.Read(rec)
+		for id := range o.records {
+			raw, err := o.sound(id)
+			if raw == nil && err == nil {
+				continue
+			}
 			if err == nil {
 				err = to.add(raw)
 			}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"bellwether/internal/journal"
@@ -54,14 +55,17 @@ type payloads struct {
 }
 
 type segment struct {
-	number  uint64
-	head    head
-	bytes   int64 // of the file
-	records int   // payloads in it
-	tally   map[*sender]share
-	journal *journal.Journal  // nil: not in memory
-	index   map[uint64]uint32 // record by the first 8 bytes of the H-ID
-	into    *segment          // that it was merged into; nil: it is there
+	number   uint64
+	head     head
+	bytes    int64 // of the file
+	records  int   // payloads in it
+	tally    map[*sender]share
+	journal  *journal.Journal  // nil: not in memory
+	index    map[uint64]uint32 // record by the first 8 bytes of the H-ID
+	into     *segment          // that it was merged into; nil: it is there
+	rotten   bool              // its first line or its head cannot be read
+	headless bool              // likewise, its head
+	told     atomic.Bool       // the log says that something of it cannot be read
 }
 
 func openPayloads(dir string, keep time.Duration, keepMax int64, log *slog.Logger) (*payloads, error) {
@@ -82,18 +86,54 @@ func openPayloads(dir string, keep time.Duration, keepMax int64, log *slog.Logge
 			}
 			continue
 		}
-		if i == len(paths)-1 {
-			if err := p.load(s, journal.Open); err != nil {
-				return nil, err
-			}
-		}
 		if err := p.readHead(s); err != nil {
 			return nil, err
 		}
 		through = s.head.Through
 		p.segments = append(p.segments, s)
 	}
-	return p, p.countAll()
+	if err := p.countAll(); err != nil {
+		return nil, err
+	}
+	return p, p.mend()
+}
+
+// mend writes segments anew whose head is lost, as one with the segment before: what
+// it says of blocks holds for both. Then it opens the last one to be written, anew too
+// if it is damaged.
+func (p *payloads) mend() error {
+	for hi := len(p.segments); hi > 0; hi-- {
+		lo := hi - 1
+		if !p.segments[lo].rotten {
+			continue
+		}
+		for lo > 0 && p.segments[lo].headless {
+			lo--
+		}
+		if err := p.rewrite(lo, hi); err != nil {
+			return err
+		}
+		hi = lo + 1
+	}
+	for n := len(p.segments); n > 0; n = len(p.segments) {
+		s := p.segments[n-1]
+		err := p.loadLast(s)
+		if damage := (*journal.DamageError)(nil); !errors.As(err, &damage) {
+			return err
+		}
+		p.tell(s, err)
+		if err := p.rewrite(n-1, n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tell says in the log, once for each segment, that something of it cannot be read.
+func (p *payloads) tell(s *segment, err error) {
+	if !s.told.Swap(true) {
+		p.log.Error("contents of messages cannot be read, and count as expired", "file", p.path(s), "error", err)
+	}
 }
 
 // segmentsIn gives the segments' paths. It removes what a crash left unfinished.
@@ -121,13 +161,11 @@ func withoutEmpty(paths []string) ([]string, error) {
 		return paths, nil
 	}
 	last := len(paths) - 1
-	j, err := journal.Open(paths[last], payloadKind, nil)
-	if err != nil {
-		return nil, err
-	}
-	n := j.Len()
-	if err := j.Close(); err != nil || n > 0 {
-		return paths, err
+	for _, err := range journal.Scan(paths[last], payloadKind) {
+		if torn := (*journal.TornError)(nil); errors.As(err, &torn) {
+			break
+		}
+		return paths, nil
 	}
 	return paths[:last], os.Remove(paths[last])
 }
@@ -143,31 +181,61 @@ func (p *payloads) readHead(s *segment) error {
 	}
 	s.bytes = info.Size()
 	for rec, err := range journal.Scan(p.path(s), payloadKind) {
-		if err == nil {
+		damage, torn := (*journal.DamageError)(nil), (*journal.TornError)(nil)
+		switch {
+		case errors.As(err, &damage) && damage.Record < 0:
+			s.rotten = true
+			p.tell(s, err)
+			continue
+		case err == nil && rec.Number == 0:
 			s.head, err = parseHead(rec.Payload)
-		}
-		return err
-	}
-	return fmt.Errorf("%s has no head", p.path(s))
-}
-
-// load reads a segment's index into memory.
-func (p *payloads) load(s *segment, open func(string, string, func(int, []byte) error) (*journal.Journal, error)) error {
-	index := map[uint64]uint32{}
-	j, err := open(p.path(s), payloadKind, func(rec int, raw []byte) error {
-		if rec == 0 {
-			_, err := parseHead(raw)
+			return err
+		case s.rotten: // it may be no such journal at all
+			return fmt.Errorf("%s has neither a first line nor a head that can be read; move it away", p.path(s))
+		case err != nil && !errors.As(err, &damage) && !errors.As(err, &torn):
 			return err
 		}
-		one, err := parseStored(raw)
-		index[prefix(one.id)] = uint32(rec)
-		return err
-	})
-	if err != nil {
+		break
+	}
+	s.rotten, s.headless = true, true
+	p.tell(s, errors.New("it has no head that can be read"))
+	return nil
+}
+
+// load reads the index of an older segment into memory, as far as it can be read.
+func (p *payloads) load(s *segment) (err error) {
+	index := map[uint64]uint32{}
+	s.journal, err = journal.Salvage(p.path(s), payloadKind, p.indexing(s, index), func(err error) { p.tell(s, err) })
+	s.index = index
+	return err
+}
+
+// loadLast opens the segment that is written to. Its unfinished end is cut off.
+func (p *payloads) loadLast(s *segment) (err error) {
+	index := map[uint64]uint32{}
+	if s.journal, err = journal.Open(p.path(s), payloadKind, p.indexing(s, index)); err != nil {
 		return err
 	}
-	s.journal, s.index = j, index
+	s.index = index
+	s.bytes -= s.journal.Torn()
+	p.bytes -= s.journal.Torn()
 	return nil
+}
+
+// indexing reads records into an index.
+func (p *payloads) indexing(s *segment, index map[uint64]uint32) func(int, []byte) error {
+	return func(rec int, raw []byte) error {
+		if rec == 0 {
+			return nil // the head
+		}
+		one, err := parseStored(raw)
+		if err != nil {
+			p.tell(s, err)
+			return nil
+		}
+		index[prefix(one.id)] = uint32(rec)
+		return nil
+	}
 }
 
 // add stores payloads durably. Height is the ledger's: whatever is stored here
@@ -225,7 +293,7 @@ func (p *payloads) open(height uint64, now zone.Time) (*segment, error) {
 func (p *payloads) begin(height uint64, now zone.Time) (*segment, error) {
 	s := &segment{head: head{Base: p.next, Height: height, Begun: now}, tally: map[*sender]share{}, index: map[uint64]uint32{}}
 	if n := len(p.segments); n > 0 {
-		s.number = p.segments[n-1].number + 1
+		s.number = p.segments[n-1].through() + 1
 		s.head.Before = listed(p.segments[n-1].tally)
 	}
 	var err error
@@ -290,7 +358,7 @@ func (p *payloads) find(id zone.HID, block uint64) ([]byte, error) {
 	s := p.segments[n-1]
 	if n == len(p.segments) {
 		defer p.mu.Unlock()
-		return s.read(id)
+		return p.read(s, id)
 	}
 	p.mu.Unlock()
 	p.turn.Lock()
@@ -301,22 +369,27 @@ func (p *payloads) find(id zone.HID, block uint64) ([]byte, error) {
 		s = s.into
 	}
 	if s.journal == nil {
-		if err := p.load(s, journal.View); errors.Is(err, os.ErrNotExist) {
+		if err := p.load(s); errors.Is(err, os.ErrNotExist) {
 			return nil, nil // dropped meanwhile
 		} else if err != nil {
 			return nil, err
 		}
 	}
 	p.used(s)
-	return s.read(id)
+	return p.read(s, id)
 }
 
-func (s *segment) read(id zone.HID) ([]byte, error) {
+// read gives a payload of a segment in memory; nil if it has none that can be read.
+func (p *payloads) read(s *segment, id zone.HID) ([]byte, error) {
 	rec, ok := s.index[prefix(id)]
 	if !ok {
 		return nil, nil
 	}
 	raw, err := s.journal.Read(int(rec))
+	if damage := (*journal.DamageError)(nil); errors.As(err, &damage) {
+		p.tell(s, err)
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -326,6 +399,9 @@ func (s *segment) read(id zone.HID) ([]byte, error) {
 	}
 	return one.payload, nil
 }
+
+// through is the number of the last segment whose contents are in this one.
+func (s *segment) through() uint64 { return max(s.number, s.head.Through) }
 
 func (p *payloads) droppedSoFar() int64 {
 	p.mu.Lock()

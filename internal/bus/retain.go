@@ -61,7 +61,7 @@ func (p *payloads) uncount(s *segment) {
 func (p *payloads) countAll() error {
 	for i, s := range p.segments {
 		list := s.head.Own
-		if i+1 < len(p.segments) && len(list) == 0 && p.segments[i+1].number == s.number+1 {
+		if i+1 < len(p.segments) && len(list) == 0 && p.segments[i+1].number == s.through()+1 {
 			list = p.segments[i+1].head.Before
 		}
 		p.bytes += s.bytes
@@ -73,6 +73,7 @@ func (p *payloads) countAll() error {
 		}
 		err := p.survivors(s, func(one stored, raw []byte) {
 			p.count(s, one.from, share{1, uint32(len(raw) + journal.Overhead)})
+			p.next = max(p.next, one.seq+1)
 		})
 		if err != nil {
 			return err
@@ -80,7 +81,7 @@ func (p *payloads) countAll() error {
 	}
 	if n := len(p.segments); n > 0 {
 		last := p.segments[n-1]
-		p.next = last.head.Base + zone.SeqID(last.records)
+		p.next = max(p.next, last.head.Base+zone.SeqID(last.records))
 	}
 	return nil
 }
@@ -97,9 +98,11 @@ func listed(tally map[*sender]share) []tallied {
 // survivors gives what can be read of a segment.
 func (p *payloads) survivors(s *segment, yield func(one stored, raw []byte)) error {
 	for rec, err := range journal.Scan(p.path(s), payloadKind) {
-		damage := (*journal.DamageError)(nil)
+		damage, torn := (*journal.DamageError)(nil), (*journal.TornError)(nil)
 		one := stored{}
 		switch {
+		case errors.As(err, &torn):
+			return nil
 		case errors.As(err, &damage):
 		case err != nil:
 			return err
@@ -109,7 +112,7 @@ func (p *payloads) survivors(s *segment, yield func(one stored, raw []byte)) err
 			one, err = parseStored(rec.Payload)
 		}
 		if err != nil {
-			p.log.Error("contents of messages cannot be read, and are not kept", "file", p.path(s), "error", err)
+			p.tell(s, err)
 			continue
 		}
 		yield(one, rec.Payload)
@@ -288,7 +291,7 @@ func (p *payloads) around(at int) (lo, hi int) {
 func (p *payloads) rewrite(lo, hi int) error {
 	first, last := p.segments[lo], p.segments[hi-1]
 	by := &segment{number: first.number, head: first.head, tally: map[*sender]share{}}
-	by.head.Through = max(last.number, last.head.Through)
+	by.head.Through = last.through()
 	kept := [][]byte{nil} // the head
 	for _, s := range p.segments[lo:hi] {
 		err := p.survivors(s, func(one stored, raw []byte) {
@@ -307,7 +310,9 @@ func (p *payloads) rewrite(lo, hi int) error {
 	if len(kept) == 1 {
 		return p.replace(lo, hi, nil)
 	}
-	by.head.Own = listed(by.tally)
+	if by.head.Own = nil; hi < len(p.segments) { // nothing will be added
+		by.head.Own = listed(by.tally)
+	}
 	kept[0] = by.head.bytes()
 	j, err := renew(p.path(by), payloadKind, durable.SyncDir, func(j *journal.Journal) error {
 		to := appender{journal: j}

@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -36,6 +37,7 @@ const perDelivery = 8
 const (
 	byeReplaced contract.Code = "replaced" // the member has opened another session
 	byeProtocol contract.Code = "protocol" // a frame that may not come
+	byeFailed   contract.Code = "failed"   // the master could not read what is for it
 	byeStopped  contract.Code = "stopped"  // the master ends
 	byeSlow     contract.Code = "slow"     // it did not take a frame in time
 	byeBusy     contract.Code = "busy"     // others took its place
@@ -235,15 +237,14 @@ func (s *session) flush(ctx context.Context) error {
 func (s *session) deliver(ctx context.Context, m *member) (more bool, err error) {
 	at, ok, refill := m.next(s)
 	if refill {
-		return true, s.hub.refill(ctx, s, m)
+		return true, s.unread(s.hub.refill(ctx, s, m))
 	}
 	if !ok {
 		return false, nil
 	}
 	raw, err := s.hub.frame(ctx, at)
 	if err != nil {
-		s.hub.o.Log.Error("a delivery cannot be read", "member", m.name, "block", at.block(), "error", err)
-		return false, err
+		return false, s.unread(fmt.Errorf("block %d: %w", at.block(), err))
 	}
 	if raw == nil {
 		s.hub.counts.expired.Add(1)
@@ -252,6 +253,15 @@ func (s *session) deliver(ctx context.Context, m *member) (more bool, err error)
 	}
 	s.hub.counts.delivered.Add(1)
 	return true, s.put(ctx, raw)
+}
+
+// unread ends the session if something for the member could not be read.
+func (s *session) unread(err error) error {
+	if err != nil {
+		s.hub.o.Log.Error("a delivery cannot be read", "member", s.id.Member, "error", err)
+		s.end(byeFailed)
+	}
+	return err
 }
 
 // put writes one frame, or gives up after a while.

@@ -85,6 +85,9 @@ const payloadDamaged = "the record's payload does not match its checksum"
 
 // parseFrame reads a whole record number want; reason is empty when it is sound.
 func parseFrame(raw []byte, want uint64) (payload []byte, reason string) {
+	if len(raw) < Overhead {
+		return nil, "nothing is left of the record"
+	}
 	length, reason := parseNumbered(raw[:headerBytes], want)
 	switch {
 	case reason != "":

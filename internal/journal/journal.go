@@ -108,6 +108,53 @@ func View(path, kind string, read func(rec int, payload []byte) error) (*Journal
 	return j, nil
 }
 
+// Salvage is View of a journal that may be damaged. Lost is told of the damage, as
+// [Scan] finds it, and read is not given those records; Read of one is a
+// [*DamageError]. Any other error ends it.
+func Salvage(path, kind string, read func(rec int, payload []byte) error, lost func(error)) (*Journal, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("open journal: %w", err)
+	}
+	j := &Journal{path: path, file: f, readOnly: true, failed: ErrReadOnly}
+	if err := j.salvage(kind, read, lost); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return j, nil
+}
+
+func (j *Journal) salvage(kind string, read func(int, []byte) error, lost func(error)) error {
+	s, err := newScanner(j.file, j.path, kind)
+	if s == nil {
+		return err
+	}
+	if err != nil {
+		lost(err)
+	}
+	err = nil
+	s.all(func(rec Record, bad error) bool {
+		damage, torn := (*DamageError)(nil), (*TornError)(nil)
+		switch {
+		case errors.As(bad, &damage):
+			rec.Number, rec.Offset = damage.Record, damage.Offset
+			lost(bad)
+		case errors.As(bad, &torn):
+			return false
+		case bad != nil:
+			err = bad
+		default:
+			err = read(rec.Number, rec.Payload)
+		}
+		for len(j.offsets) <= rec.Number && err == nil {
+			j.offsets = append(j.offsets, rec.Offset)
+		}
+		return err == nil
+	})
+	j.end = s.off
+	return err
+}
+
 // openFile opens or creates the file; a new one is in its directory for good.
 func openFile(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)

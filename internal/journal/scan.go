@@ -59,8 +59,7 @@ func Scan(path, kind string) iter.Seq2[Record, error] {
 		}
 		defer f.Close()
 		s, err := newScanner(f, path, kind)
-		if err != nil {
-			yield(Record{}, err)
+		if err != nil && (!yield(Record{}, err) || s == nil) {
 			return
 		}
 		s.all(yield)
@@ -123,7 +122,7 @@ type scanner struct {
 const aheadBytes = 64 << 10
 
 // newScanner checks the first line. A line that the file ends within is a
-// TornError for record -1.
+// TornError for record -1; beside a DamageError there is a scanner of what follows.
 func newScanner(f *os.File, path, kind string) (*scanner, error) {
 	info, err := f.Stat()
 	if err != nil {
@@ -135,13 +134,13 @@ func newScanner(f *os.File, path, kind string) (*scanner, error) {
 	if _, err := f.ReadAt(got, 0); err != nil {
 		return nil, fmt.Errorf("read journal: %w", err)
 	}
+	s.off = int64(len(got))
 	if n := len(got); !bytes.Equal(got, line[:n]) {
-		return nil, &DamageError{Path: path, Record: -1, Offset: firstDifference(got, line), Reason: fmt.Sprintf("its first line is %q, not %q", got, line)}
+		return s, &DamageError{Path: path, Record: -1, Offset: firstDifference(got, line), Reason: fmt.Sprintf("its first line is %q, not %q", got, line)}
 	}
 	if len(got) < len(line) {
 		return nil, &TornError{Path: path, Record: -1, Bytes: s.size}
 	}
-	s.off = int64(len(line))
 	return s, nil
 }
 
@@ -233,7 +232,7 @@ func (s *scanner) resume() error {
 		if err := s.readAt(part, at); err != nil {
 			return err
 		}
-		if i, rec := findHeader(part, s.rec); i >= 0 {
+		if i, rec := findHeader(part, s.rec, at-s.off); i >= 0 {
 			s.off, s.rec = at+int64(i), rec
 			return nil
 		}
@@ -241,15 +240,16 @@ func (s *scanner) resume() error {
 	return errEnd
 }
 
-// findHeader looks for the first sound header of a record after number rec.
-func findHeader(b []byte, rec uint64) (int, uint64) {
+// findHeader looks for the first sound header of a record after number rec, which
+// begins so many bytes before b: as many records as have room in between.
+func findHeader(b []byte, rec uint64, before int64) (int, uint64) {
 	for i := 0; i+headerBytes <= len(b); i++ {
 		j := bytes.Index(b[i:], []byte(magic))
 		if j < 0 || i+j+headerBytes > len(b) {
 			break
 		}
 		i += j
-		if n, _, reason := parseHeader(b[i : i+headerBytes]); reason == "" && n > rec && n-rec <= 1<<31-1 {
+		if n, _, reason := parseHeader(b[i : i+headerBytes]); reason == "" && n > rec && n-rec <= uint64(before+int64(i))/Overhead {
 			return i, n
 		}
 	}
