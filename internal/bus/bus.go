@@ -8,7 +8,7 @@
 // its payload in the store; what the contract refuses is in neither. What stands
 // there is delivered to whom it is for, in the order of the ledger, again and again
 // until it is acknowledged, over reconnects and restarts of both sides; a position
-// tells a repetition. Only what the store has dropped by age or size is not
+// tells a repetition. Only what the store has dropped by age or size, or damage took, is not
 // delivered any more, and is counted.
 //
 // Delivery goes by the ledger alone: the hub follows its blocks, whoever made
