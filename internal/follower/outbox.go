@@ -42,7 +42,7 @@ type Result struct {
 type Answer struct {
 	Result *Result
 	Object *Message // the message that made the newest version
-	Lost   bool     // with the connection: read again
+	Lost   bool     // with the connection, or by the master
 }
 
 // entry is an order that the outbox has taken.

@@ -363,6 +363,11 @@ func (s *session) object(o *message.Object) error {
 	if !ok {
 		return nil
 	}
+	if len(o.Object) == 0 { // the master has lost it
+		delete(s.reads, o.N)
+		s.out.answer(number, Answer{Lost: true})
+		return nil
+	}
 	m, err := s.open(o.Object, o.Payload, 0)
 	if err != nil { // what s.reads still has is answered when the session ends
 		return fmt.Errorf("answer to read %d: %w", o.N, err)

@@ -307,7 +307,7 @@ func (t *talk) answer(ctx context.Context, taken Reply, reads bool, answers <-ch
 			r, more := taken, false
 			switch {
 			case a.Lost:
-				r.Error = "the connection was lost before the object came: give another order to read it"
+				r.Error = "the object did not come: the connection was lost, or the master has lost the object; give another order to read it"
 			case a.Object != nil:
 				r.Object = a.Object.line()
 			case a.Result.Code != "":
