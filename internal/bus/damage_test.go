@@ -114,11 +114,11 @@ func TestDamagedByte(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p.full = 300
+		p.full = 220
 		return p
 	}
 	payload := func(i int) stored {
-		return stored{id: zone.HID{byte(i), 1}, from: "a", payload: bytes.Repeat([]byte{byte(i)}, 40)}
+		return stored{id: zone.HID{byte(i), 1}, from: "a", payload: bytes.Repeat([]byte{byte(i)}, 8)}
 	}
 	add := func(p *payloads, i int) {
 		t.Helper()
@@ -140,7 +140,7 @@ func TestDamagedByte(t *testing.T) {
 		}
 		return lost
 	}
-	const n = 9
+	const n = 7
 	p := open(dir)
 	for i := range n {
 		add(p, i)
@@ -160,7 +160,7 @@ func TestDamagedByte(t *testing.T) {
 	for _, path := range paths {
 		name := filepath.Base(path)
 		for at := range whole[name] {
-			dir := filepath.Join(t.TempDir())
+			dir := t.TempDir()
 			for name, raw := range whole {
 				if err := os.WriteFile(filepath.Join(dir, name), raw, 0o600); err != nil {
 					t.Fatal(err)
