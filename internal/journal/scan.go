@@ -47,7 +47,8 @@ func (e *TornError) Error() string {
 // Scan reads a journal from its first record to the end it has at that moment,
 // and changes nothing. For a damaged record it yields a [*DamageError], with what
 // stands in the payload's place if the header is sound; a loop that goes on then
-// gets the next record that can be recognised, so that one pass lists all damage.
+// gets the next record that can be recognised, so that one pass lists all damage, the
+// first line's too.
 // An unfinished end is a [*TornError] and the last yield, as is any other error.
 // Each payload is the loop's to keep.
 func Scan(path, kind string) iter.Seq2[Record, error] {
