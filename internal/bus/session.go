@@ -271,8 +271,10 @@ func (s *session) put(ctx context.Context, raw []byte) error {
 		return context.Canceled
 	default:
 	}
-	ctx, stop := context.WithTimeout(ctx, s.hub.o.patience)
-	defer stop()
+	if err := s.below.SetWriteDeadline(time.Now().Add(s.hub.o.patience)); err != nil {
+		return err
+	}
+	defer s.below.SetWriteDeadline(time.Time{}) // pings and the farewell have their own bounds
 	return s.conn.Write(ctx, websocket.MessageBinary, raw)
 }
 

@@ -27,8 +27,7 @@ func askKey(id zone.MemberID) string { return askPrefix + string(id) }
 
 // ReadOpen gives the open requests of a member, or of the master.
 func ReadOpen(s Reader, id zone.MemberID) (OpenRequests, error) {
-	var o OpenRequests
-	_, err := read(s, askKey(id), &o)
+	o, _, err := read[OpenRequests](s, askKey(id))
 	return o, err
 }
 

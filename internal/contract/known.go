@@ -27,14 +27,13 @@ func (k *known) keep(key string, raw []byte, v any) {
 func readKnown[T ZoneState | RollState | MemberState](s Reader, key string) (v T, ok bool, err error) {
 	k, knows := s.(*known)
 	if !knows {
-		ok, err = read(s, key, &v)
-		return v, ok, err
+		return read[T](s, key)
 	}
 	raw, err := k.Get(key)
 	if before, there := k.values[key]; there && err == nil && bytes.Equal(before.raw, raw) {
 		return before.decoded.(T), true, nil
 	}
-	if ok, err = read(s, key, &v); ok && err == nil {
+	if v, ok, err = read[T](s, key); ok && err == nil {
 		k.keep(key, raw, v)
 	}
 	return v, ok, err

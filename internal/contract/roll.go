@@ -95,9 +95,7 @@ func ReadRoll(s Reader) (RollState, error) {
 
 // ReadPolicy gives the policy, and whether one was ever set.
 func ReadPolicy(s Reader) (PolicyState, bool, error) {
-	var p PolicyState
-	ok, err := read(s, policyKey, &p)
-	return p, ok, err
+	return read[PolicyState](s, policyKey)
 }
 
 // ReadMember gives a member, and whether the ledger knows it.
@@ -107,16 +105,13 @@ func ReadMember(s Reader, id zone.MemberID) (MemberState, bool, error) {
 
 // ReadKey gives the member that has the key, empty for none.
 func ReadKey(s Reader, key [32]byte) (zone.MemberID, error) {
-	var id zone.MemberID
-	_, err := read(s, keyKey(key), &id)
+	id, _, err := read[zone.MemberID](s, keyKey(key))
 	return id, err
 }
 
 // ReadData gives an object, and whether it is there.
 func ReadData(s Reader, owner zone.MemberID, object string) (DataState, bool, error) {
-	var d DataState
-	ok, err := read(s, dataKey(owner, object), &d)
-	return d, ok, err
+	return read[DataState](s, dataKey(owner, object))
 }
 
 // Members gives every follower that the ledger knows, by name. The master, which
@@ -128,8 +123,8 @@ func Members(s Reader) ([]MemberState, error) {
 	}
 	members := make([]MemberState, 0, len(keys))
 	for _, key := range keys {
-		var m MemberState
-		if _, err := read(s, key, &m); err != nil {
+		m, _, err := read[MemberState](s, key)
+		if err != nil {
 			return nil, err
 		}
 		if m.Member != zone.Master {

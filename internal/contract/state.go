@@ -79,9 +79,7 @@ func ReadZone(s Reader) (ZoneState, bool, error) {
 
 // ReadDevice gives a device, and whether it was ever seen.
 func ReadDevice(s Reader, mac zone.MAC) (DeviceState, bool, error) {
-	var d DeviceState
-	ok, err := read(s, deviceKey(mac), &d)
-	return d, ok, err
+	return read[DeviceState](s, deviceKey(mac))
 }
 
 // Devices gives every device that was ever seen, by address.
@@ -92,7 +90,7 @@ func Devices(s Reader) ([]DeviceState, error) {
 	}
 	devices := make([]DeviceState, len(keys))
 	for i, key := range keys {
-		if _, err := read(s, key, &devices[i]); err != nil {
+		if devices[i], _, err = read[DeviceState](s, key); err != nil {
 			return nil, err
 		}
 	}
@@ -165,18 +163,20 @@ func checkValue(key string, raw []byte) error {
 	return err
 }
 
-func read(s Reader, key string, v any) (bool, error) {
+// read gives the value under a key, and whether there is one. Of what is not there it
+// allocates nothing.
+func read[T any](s Reader, key string) (value T, there bool, err error) {
 	raw, err := s.Get(key)
+	if err == nil && raw != nil {
+		v := new(T)
+		if err = decoding.Unmarshal(raw, v); err == nil {
+			return *v, true, nil
+		}
+	}
 	if err != nil {
-		return false, fmt.Errorf("read state %q: %w", key, err)
+		err = fmt.Errorf("read state %q: %w", key, err)
 	}
-	if raw == nil {
-		return false, nil
-	}
-	if err := decoding.Unmarshal(raw, v); err != nil {
-		return false, fmt.Errorf("read state %q: %w", key, err)
-	}
-	return true, nil
+	return value, false, err
 }
 
 func write(s State, key string, v any) error {
