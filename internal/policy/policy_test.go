@@ -322,7 +322,7 @@ func TestPage(t *testing.T) {
 		{Request{camera, "send", hub, Context{Encrypted: true}}, "true [members-talk]"},
 		{Request{hub, "send", Group(Everyone), Context{Size: 256}}, "true [members-talk]"},
 		{Request{hub, "send", Group(Everyone), Context{Size: 257}}, "false [announcements]"},
-		{Request{hub, "read", Object{sensor, "readings/1"}, late}, "true [readings]"},
+		{Request{hub, "read", Object{sensor, "readings.1"}, late}, "true [readings]"},
 		{Request{hub, "read", Object{sensor, "settings"}, late}, "false []"},
 		{Request{old, "request", hub, late}, "false [old-firmware]"},
 		{Request{old, "send", hub, late}, "true [members-talk]"},
