@@ -74,7 +74,10 @@ func TestDamagedPayload(t *testing.T) {
 				p.start()
 			} else {
 				flip(t, path, at)
-				p.hub.frames = frames{}
+				f := &p.hub.frames
+				f.mu.Lock()
+				f.raw, f.order, f.bytes, f.blocks = nil, nil, 0, nil
+				f.mu.Unlock()
 			}
 			a.open()
 			a.send("b", "the last one")
