@@ -57,7 +57,7 @@ func ParseHello(value string) (*Hello, ed25519.PublicKey, error) {
 	if !ok || len(text) > maxHello {
 		return nil, nil, fmt.Errorf("authorization: want the scheme %s and at most %d characters", Scheme, maxHello)
 	}
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(text)
+	raw, err := fromBase64(text)
 	if err != nil {
 		return nil, nil, fmt.Errorf("authorization: %w", err)
 	}
@@ -83,11 +83,20 @@ func Challenge(nonce [32]byte) string {
 	return fmt.Sprintf("%s nonce=%q", Scheme, base64.RawURLEncoding.EncodeToString(nonce[:]))
 }
 
+// fromBase64 reads base64url without padding, in its one form: the library skips line
+// breaks.
+func fromBase64(text string) ([]byte, error) {
+	if strings.ContainsAny(text, "\r\n") {
+		return nil, errors.New("a line break in base64")
+	}
+	return base64.RawURLEncoding.Strict().DecodeString(text)
+}
+
 // ParseChallenge reads what Challenge gives.
 func ParseChallenge(value string) (nonce [32]byte, err error) {
 	text, ok := strings.CutPrefix(value, Scheme+` nonce="`)
 	text, end := strings.CutSuffix(text, `"`)
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(text)
+	raw, err := fromBase64(text)
 	if !ok || !end || err != nil || len(raw) != len(nonce) {
 		return nonce, errors.New("www-authenticate: not a challenge of this protocol: is this a master of Bellwether?")
 	}

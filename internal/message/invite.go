@@ -61,7 +61,7 @@ func ParseInvite(text string) (i Invite, err error) {
 		name string
 		to   *[32]byte
 	}{{"master", &i.Master}, {"pin", (*[32]byte)(&i.Pin)}} {
-		raw, err := base64.RawURLEncoding.Strict().DecodeString(q.Get(f.name))
+		raw, err := fromBase64(q.Get(f.name))
 		if err != nil || len(raw) != len(f.to) {
 			return i, errors.New(f.name)
 		}
@@ -93,7 +93,7 @@ func (i Identity) String() string {
 // ParseIdentity reads what String gives.
 func ParseIdentity(text string) (Identity, error) {
 	name, key, ok := strings.Cut(strings.TrimSpace(text), ".")
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(key)
+	raw, err := fromBase64(key)
 	if !ok || err != nil || len(raw) != ed25519.PublicKeySize {
 		return Identity{}, fmt.Errorf("%q is not a follower's identity: want NAME.KEY, as the follower prints it", text)
 	}

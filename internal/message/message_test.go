@@ -217,6 +217,7 @@ func FuzzParseInvite(f *testing.F) {
 
 func FuzzParseIdentity(f *testing.F) {
 	f.Add(examples(f, "member.identity")["member.identity"])
+	f.Add("0.000000000000000000000000000000000000000\n0000")
 	f.Fuzz(func(t *testing.T, text string) {
 		if i, err := ParseIdentity(text); err == nil && i.String() != strings.TrimSpace(text) {
 			t.Fatalf("%q is read as %q", text, i)
@@ -226,6 +227,7 @@ func FuzzParseIdentity(f *testing.F) {
 
 func FuzzParseChallenge(f *testing.F) {
 	f.Add(examples(f, "member.challenge")["member.challenge"])
+	f.Add("Bellwether nonce=\"000\r0000000000000000000000000000000000000000\"")
 	f.Fuzz(func(t *testing.T, text string) {
 		if nonce, err := ParseChallenge(text); err == nil && Challenge(nonce) != text {
 			t.Fatalf("%q is read as %x", text, nonce)
