@@ -6,9 +6,10 @@
 //
 // A receipt goes out only when the transaction stands on the ledger, durably, and
 // its payload in the store. What the contract refuses is on no ledger, and of who was
-// refused something before not in the store either. What stands there is delivered to whom it is for, in the order of the ledger, again and again
-// until it is acknowledged, over reconnects and restarts of both sides; a position
-// tells a repetition. Only what the store has dropped by age or size, or damage took, is not
+// refused something before not in the store either. What stands there is delivered to
+// whom it is for, in the order of the ledger, again and again until it is
+// acknowledged, over reconnects and restarts of both sides; a position tells a
+// repetition. Only what the store has dropped by age or size, or damage took, is not
 // delivered any more, and is counted.
 //
 // Delivery goes by the ledger alone: the hub follows its blocks, whoever made
